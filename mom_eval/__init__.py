@@ -1,0 +1,18 @@
+"""mom-eval: how well a language model recalls what stands in a document, how sure that is, and what it costs."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mom_eval.evalsuite.evaluate import evaluate
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "evaluate"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load `evaluate` when it is first used: `import mom_eval` alone stays light (PEP 562)."""
+    if name == "evaluate":
+        from mom_eval.evalsuite.evaluate import evaluate
+
+        return evaluate
+    raise AttributeError(f"module 'mom_eval' has no attribute {name!r}")

@@ -1,0 +1,119 @@
+"""Who answers questions: the contract, and two answerers that need no lm-eval.
+
+An answerer gets questions whose prompts are built and returns, for each, the text it wrote (cut at
+the stop string) and the natural log probability of every alias behind the prompt.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from mom_eval.errors import ModelError
+from mom_eval.tasks.questions import Question
+from mom_eval.tasks.recall import ANSWER_LENGTH, STOP
+
+
+class Answer(NamedTuple):
+    """What came back for one question."""
+
+    output: str
+    log_probabilities: list[float] | None
+    """One an alias, in the question's order; None from answerers that know no probabilities."""
+
+
+class Answerer(Protocol):
+    """Answers batches of questions."""
+
+    def batches(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
+        """Split questions into batches, in the order in which they are best asked."""
+        ...
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer one batch."""
+        ...
+
+
+def sized_batches(
+    questions: Sequence[Question], rows: int, tokens: int | None
+) -> Iterator[list[Question]]:
+    """Longest first, at most `rows` a batch and, once padded, `tokens` prompt tokens."""
+    batch: list[Question] = []
+    for question in sorted(questions, key=lambda question: -question.prompt_tokens):
+        full = len(batch) == rows
+        if batch and tokens is not None:
+            full = full or (len(batch) + 1) * batch[0].prompt_tokens > tokens
+        if full:
+            yield batch
+            batch = []
+        batch.append(question)
+    if batch:
+        yield batch
+
+
+class ModuleAnswerer:
+    """Any `module(input_ids [1, T]) -> logits [1, T, V]` (or an object with `.logits`).
+
+    One question at a time, unpadded. Without a `.generate`, each new token costs a whole forward
+    pass over the prompt: right for every module, and slow.
+    """
+
+    def __init__(self, module: Any, tokenizer: Any, bos: bool, device: Any) -> None:
+        """`tokenizer` is a Hugging Face tokenizer; `bos` puts its first special token before."""
+        self.module, self.tokenizer, self.bos, self.device = module, tokenizer, bos, device
+        self.eos = getattr(tokenizer, "eos_token_id", None)
+
+    def batches(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
+        """One by one: a plain module knows no mask, so nothing may be padded."""
+        return sized_batches(questions, 1, None)
+
+    def answer(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answer each by itself."""
+        return [self._one(question) for question in questions]
+
+    def _one(self, question: Question) -> Answer:
+        prompt = self._encode(question.prompt)
+        nats = []
+        for answer in question.answers:
+            both = self._encode(f"{question.prompt} {answer}")
+            nats.append(self._log_probability(both[: len(prompt)], both[len(prompt) :]))
+        return Answer(self._generate(prompt), nats)
+
+    def _encode(self, text: str) -> list[int]:
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        return [self.tokenizer.bos_token_id, *ids] if self.bos else ids
+
+    def _logits(self, ids: list[int]) -> Any:
+        """[T, V] in float32."""
+        import torch
+
+        with torch.inference_mode():
+            out = self.module(torch.tensor([ids], device=self.device))
+        logits = getattr(out, "logits", out)
+        if getattr(logits, "ndim", 0) != 3 or logits.shape[:2] != (1, len(ids)):
+            raise ModelError(
+                f"the module returned {getattr(logits, 'shape', type(logits).__name__)} for input_ids"
+                f" [1, {len(ids)}]; expected logits [1, {len(ids)}, V] or an object with .logits"
+            )
+        return logits[0].float()
+
+    def _generate(self, prompt: list[int]) -> str:
+        import torch
+
+        ids = list(prompt)
+        if callable(getattr(self.module, "generate", None)):
+            given = torch.tensor([prompt], device=self.device)
+            ids = self.module.generate(given, max_new_tokens=ANSWER_LENGTH, do_sample=False)[
+                0
+            ].tolist()
+        else:
+            while len(ids) < len(prompt) + ANSWER_LENGTH:
+                ids.append(int(self._logits(ids)[-1].argmax()))
+                if ids[-1] == self.eos or STOP in self.tokenizer.decode(ids[len(prompt) :]):
+                    break
+        return self.tokenizer.decode(ids[len(prompt) :], skip_special_tokens=True).split(STOP)[0]
+
+    def _log_probability(self, prompt: list[int], answer: list[int]) -> float:
+        import torch
+
+        logits = self._logits([*prompt, *answer[:-1]])[-len(answer) :]
+        chosen = torch.tensor(answer, device=logits.device)[:, None]
+        return float(logits.log_softmax(-1).gather(1, chosen).sum())

@@ -1,0 +1,109 @@
+"""What all plots share: type, colours that the colour-blind can tell apart, panels."""
+
+import math
+from collections.abc import Iterable, Sequence
+from textwrap import shorten
+from typing import Any, Final, NamedTuple
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mom_eval.results.board import Board, Metric, Row
+
+STYLE: Final[dict[str, Any]] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#999999",
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.8,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "savefig.dpi": 160,
+    "figure.dpi": 100,
+    "svg.fonttype": "path",
+    "text.parse_math": False,
+}
+"""In force while `plot.write` draws; `text.parse_math` keeps `$` in a model's name a `$`."""
+
+# Okabe and Ito, "Color Universal Design", without its yellow, which is too pale on white.
+PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
+GREY: Final = "#7a7a7a"
+MODEL, REFERENCE, PUBLISHED = PALETTE[0], GREY, PALETTE[1]
+
+
+class Look(NamedTuple):
+    """How one row is drawn wherever it occurs in a plot of lines."""
+
+    color: str
+    marker: str
+    line: str
+
+
+def looks(rows: Sequence[Row]) -> dict[str, Look]:
+    """A look for each row, by name: colour and marker differ, references are grey and dashed."""
+    models = [row.name for row in rows if row.kind != "reference"]
+    references = [row.name for row in rows if row.kind == "reference"]
+    found = {}
+    for place, name in enumerate(models):
+        turn = place // len(PALETTE)
+        marker = MARKERS[(place + 3 * turn) % len(MARKERS)]
+        found[name] = Look(PALETTE[place % len(PALETTE)], marker, "-" if turn % 2 == 0 else "-.")
+    for place, name in enumerate(references):
+        found[name] = Look(GREY, MARKERS[place % len(MARKERS)], ":")
+    return found
+
+
+def line_style(look: Look) -> dict[str, Any]:
+    """The look as options of a line; references have hollow markers."""
+    face = "white" if look.color == GREY else look.color
+    return {"color": look.color, "marker": look.marker, "ls": look.line, "mfc": face}
+
+
+def shown_name(row: Row, width: int = 30) -> str:
+    """A row's name on one line and no wider than a plot can bear."""
+    text = shorten("".join(c if c.isprintable() else " " for c in row.name), 200)
+    return text if len(text) <= width else f"{text[: width // 2 - 1]}…{text[-width // 2 :]}"
+
+
+def panel_grid(
+    count: int, size: tuple[float, float], columns: int = 4, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels and one more for the legend, each of `size` in inches."""
+    columns = min(columns, count + 1)
+    lines = math.ceil((count + 1) / columns)
+    figure = Figure(figsize=(size[0] * columns, size[1] * lines + 0.9), layout="constrained")
+    axes = list(figure.subplots(lines, columns, squeeze=False, **options).flat)
+    for axis in axes[count:]:
+        axis.axis("off")
+    return figure, axes
+
+
+def titled(figure: Figure, board: Board, what: str, details: Iterable[str]) -> None:
+    """Two lines over a figure: what it shows, and of which data; synthetic data is shouted."""
+    heading = f"{what}: SYNTHETIC SAMPLE, not the real tasks" if board.group.synthetic else what
+    color = PALETTE[1] if board.group.synthetic else "black"
+    figure.suptitle(f"{heading}\n{', '.join(details)}", fontsize=11, color=color, x=0.01, ha="left")
+
+
+def axis_label(metric: Metric) -> str:
+    """`contains, %`."""
+    return f"{metric.name}, %" if metric.scale == 100.0 else metric.name
+
+
+def details(board: Board, *left_out: str) -> list[str]:
+    """The group in words, but for its first one and those that hold one of `left_out`."""
+    words = board.title.split(", ")
+    skip = ("Recall", "not the real tasks", *left_out)
+    return [word for word in words if not word.startswith(skip)]
+
+
+def limits(axis: Axes, metric: Metric, largest: float, which: str = "x") -> None:
+    """From 0 to a round number over `largest`; a share's axis never ends beyond 100."""
+    end = largest * 1.06 or 1.0
+    if metric.scale == 100.0:
+        end = min(max(math.ceil(largest / 10) * 10, 10), 100) * 1.02
+    (axis.set_xlim if which == "x" else axis.set_ylim)(-end * 0.02, end)

@@ -1,0 +1,252 @@
+"""Rows of a data file -> the questions a model is asked, in a fixed order, each with its prompt.
+
+Order is a hash of task, document and question: files are grouped by document (the first hundred
+rows of an FDA file are eleven documents), so `--limit` must not take them from the top, and it
+must take the same ones on every machine.
+"""
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from mom_eval.errors import DataError, SettingError
+from mom_eval.tasks.haystack import hide
+from mom_eval.tasks.recall import RECALL, RecallTask, Row
+from mom_eval.tasks.setting import Setting
+from mom_eval.tasks.tokens import Tokens
+from mom_eval.tasks.window import Cut, around, keep_right, whole
+
+TOO_SHORT = "answer or key of one character"
+TOO_LONG = "passage longer than the haystack"
+EMPTY = "no answer given"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question as it is asked."""
+
+    task: str
+    id: str
+    """Hash of task, document, question and answer: the same on every machine and in every run."""
+    document_id: str
+    """Hash of the uncut document: questions that share it are one cluster."""
+    prompt: str
+    document: str
+    """The document as the prompt shows it, without the question."""
+    question: str
+    """As the prompt ends with it."""
+    key: str | None
+    """FDA and SWDE: the key asked for."""
+    answers: tuple[str, ...]
+    prompt_tokens: int
+    cut: Cut
+
+    @property
+    def prompt_hash(self) -> str:
+        """Of the prompt's text: two models read the same prompt only if these are equal."""
+        return digest(self.prompt, length=16)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as lm-eval's data sets want them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Question":
+        """The inverse of `as_dict`."""
+        known = {name: values[name] for name in cls.__dataclass_fields__}
+        return cls(**known | {"answers": tuple(values["answers"]), "cut": Cut(**values["cut"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A task's questions and an account of what is not among them."""
+
+    questions: list[Question]
+    dropped: dict[str, int]
+    """Reason -> rows that are not asked."""
+    missing_answer: int
+    """Questions whose answer the window did not find: only the document's end stands in the
+    prompt."""
+
+
+def digest(*texts: str, length: int = 12) -> str:
+    """Hex digits of a hash over texts, which cannot run into each other."""
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+def drop_reason(task: RecallTask, row: Row) -> str | None:
+    """Why the papers' code passes over a row without a word, or None.
+
+    It drops a row whose anchor field (of a list: the first entry) has at most one character.
+    """
+    for name in task.anchors:
+        value = row[name][0] if isinstance(row[name], list) else row[name]
+        if len(value) <= 1:
+            return TOO_SHORT
+    return None
+
+
+def prepare(name: str, rows: Sequence[Row], tokens: Tokens, setting: Setting) -> Prepared:
+    """Build the questions of a task.
+
+    Args:
+        name: the task's.
+        rows: its whole file; haystacks and shuffled documents are drawn from all of it.
+        tokens: the model's tokenizer.
+        setting: the protocol.
+
+    Raises:
+        SettingError: the task cannot be asked in this way (a haystack of whole documents).
+        DataError: the file holds too little, or no question is left.
+    """
+    task = RECALL[name]
+    if setting.haystack is not None and not task.passage:
+        passages = ", ".join(other.name for other in RECALL.values() if other.passage)
+        raise SettingError(
+            f"{name} asks about whole documents, which no haystack holds; --haystack takes {passages}"
+        )
+    builder = _Builder(task, rows, tokens, setting)
+    dropped: Counter[str] = Counter()
+    questions: list[Question] = []
+    for row in builder.ordered:
+        reason = EMPTY if not any(task.answers(row)) else None
+        if reason is None and not setting.keep_dropped:
+            reason = drop_reason(task, row)
+        full = setting.limit is not None and len(questions) >= setting.limit
+        if reason is None and full:
+            continue
+        question = None if reason else builder.question(row)
+        if question is None:
+            dropped[reason or TOO_LONG] += 1
+        else:
+            questions.append(question)
+    if not questions:
+        raise DataError(
+            f"no question of {name} is left: {dict(dropped)} of {len(rows)} rows were dropped;"
+            " --keep-dropped asks those that the papers leave out"
+        )
+    missing = sum(question.cut.anchor == "missing" for question in questions)
+    return Prepared(questions=_unique(questions), dropped=dict(dropped), missing_answer=missing)
+
+
+def _unique(questions: list[Question]) -> list[Question]:
+    """Give a question that stands in the file twice an id of its own."""
+    seen: Counter[str] = Counter()
+    out = []
+    for question in questions:
+        seen[question.id] += 1
+        again = seen[question.id]
+        out.append(question if again == 1 else replace(question, id=f"{question.id}-{again}"))
+    return out
+
+
+class _Builder:
+    """Builds single questions; holds what they draw from."""
+
+    def __init__(
+        self, task: RecallTask, rows: Sequence[Row], tokens: Tokens, setting: Setting
+    ) -> None:
+        self.task, self.tokens, self.setting = task, tokens, setting
+        keyed = [(self._hash(row), number) for number, row in enumerate(rows)]
+        self.ordered = [rows[number] for _, number in sorted(keyed)]
+
+    def _hash(self, row: Row) -> str:
+        return digest(self.task.name, self.task.document(row), self.task.ask(row), length=64)
+
+    def _draw(self, row: Row) -> random.Random:
+        return random.Random(f"{self.setting.seed} {self._hash(row)}")
+
+    @cached_property
+    def passages(self) -> list[str]:
+        """The file's different documents."""
+        return list(dict.fromkeys(self.task.document(row) for row in self.ordered))
+
+    def question(self, row: Row) -> Question | None:
+        """The question of one row; None where its passage does not fit the haystack."""
+        task = self.task
+        if self.setting.haystack is not None:
+            document = self._haystack(row)
+            if document is None:
+                return None
+            prompt, cut = task.prompt_on(document, row), whole(document, self.tokens)
+        elif self.setting.control is not None:
+            document, cut = self._control(row)
+            prompt = task.prompt_on(document, row)
+        else:
+            text, cut = self._cut(row)
+            document = task.body(text, row)
+            prompt = self._repeat(document, task.prompt(text, row), row)
+        if self.setting.prompt_limit is not None:
+            prompt, left = keep_right(prompt, self.setting.prompt_limit, self.tokens)
+            cut = replace(cut, left=left)
+        answers = task.answers(row)
+        return Question(
+            task=task.name,
+            id=digest(task.name, task.document(row), task.ask(row), *answers),
+            document_id=digest(task.document(row)),
+            prompt=prompt,
+            document=document,
+            question=task.ask(row),
+            key=row.get("key"),
+            answers=tuple(answers),
+            prompt_tokens=len(self.tokens.encode(prompt)),
+            cut=cut,
+        )
+
+    def _cut(self, row: Row) -> tuple[str, Cut]:
+        task, text = self.task, self.task.source(row)
+        if self.setting.protocol == "full":
+            return text, whole(text, self.tokens)
+        anchors = [
+            row[name][0] if isinstance(row[name], list) else row[name] for name in task.anchors
+        ]
+        return around(
+            text,
+            anchors,
+            self.setting.window,
+            self.tokens,
+            second=row.get("alt_answers") or (),
+            token_position=row.get("tok_pos"),
+        )
+
+    def _repeat(self, document: str, prompt: str, row: Row) -> str:
+        """Read twice: the question, the document, and the plain prompt behind it."""
+        if self.setting.repeat == 1:
+            return prompt
+        if not row.get("question") and self.task.glued:
+            raise DataError(
+                f"{self.task.name}: a row without the field question cannot be repeated"
+            )
+        copies = "".join(document + "\n" for _ in range(self.setting.repeat - 1))
+        return f"{self.task.opening(row)} {copies}{prompt}"
+
+    def _control(self, row: Row) -> tuple[str, Cut]:
+        """Nothing, or the document that a question on another document is shown."""
+        if self.setting.control == "blind":
+            return "", Cut(start=0, end=0, of=0, anchor="none")
+        own = self.task.document(row)
+        others = [other for other in self.ordered if self.task.document(other) != own]
+        if not others:
+            raise DataError(
+                f"{self.task.name}: the file holds one document; --control shuffled needs two"
+            )
+        other = self._draw(row).choice(others)
+        text, cut = self._cut(other)
+        return self.task.body(text, other), cut
+
+    def _haystack(self, row: Row) -> str | None:
+        assert self.setting.haystack is not None and self.setting.depth is not None
+        own = self.task.document(row)
+        return hide(
+            own,
+            [passage for passage in self.passages if passage != own],
+            self.task.answers(row),
+            size=self.setting.haystack,
+            depth=self.setting.depth,
+            tokens=self.tokens,
+            draw=self._draw(row),
+        )
