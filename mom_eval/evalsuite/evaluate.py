@@ -91,6 +91,7 @@ def evaluate(
     Raises:
         MomEvalError: anything the user can mend, in one sentence.
     """
+    quiet_libraries()
     base = Setting(
         protocol=protocol, repeat=repeat, limit=limit, keep_dropped=keep_dropped, seed=seed
     )
@@ -98,7 +99,6 @@ def evaluate(
     name = tokenizer if isinstance(tokenizer, str) else None
     options = Options(batch_size, pick_device(device), dtype, bos, name, trust_remote_code, force)
     ours, theirs = task_names(tasks)
-    quiet_libraries()
     say = say or log.info
     source = resolve(data, Path(data_dir) if data_dir else None) if ours else None
     if source and source.why:

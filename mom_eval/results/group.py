@@ -39,7 +39,7 @@ class Group:
     def title(self) -> str:
         """The group in words, for the heading of a table or plot."""
         if self.tasks == LM_EVAL:
-            return f"lm-eval's own tasks, context length {self.context_length:,}{self._bos_words()}"
+            return f"lm-eval's own tasks{self._bos_words()}"
         words = ["Recall on a synthetic sample, not the real tasks" if self.synthetic else "Recall"]
         words += [f"protocol {self.protocol}", f"context length {self.context_length:,}"]
         if not self.synthetic:
