@@ -103,6 +103,11 @@ BROKEN: dict[str, tuple[str, bytes, str]] = {
     "empty gzip": ("nq.jsonl.gz", b"", r"nq\.jsonl\.gz holds no rows"),
     "no gzip": ("nq.jsonl.gz", lines(NQ), r"nq\.jsonl\.gz is no whole gzip file: .* line 0 "),
     "half gzip": ("nq.jsonl.gz", gzip.compress(lines(NQ))[:-12], r"is no whole gzip file"),
+    "garbage in gzip": (
+        "nq.jsonl.gz",
+        gzip.compress(lines(NQ))[:10] + b"\xff" * 40,
+        r"is no whole gzip file: .* line 0 ",
+    ),
     "bad checksum": (
         "nq.jsonl.gz",
         gzip.compress(lines(NQ))[:-8] + b"\0" * 8,

@@ -186,6 +186,15 @@ def test_a_few_rows_that_cannot_be_asked_are_left_out_and_counted(fake: FakeHub,
     assert load("fda", resolve(str(folder))).rows == rows[:7] + rows[8:]
 
 
+def test_more_than_a_few_such_rows_are_refused(fake: FakeHub, folder: Path):
+    rows = generate("fda", questions=40)
+    for row in rows[5:8]:
+        row["value"] = ""
+    fake.put(hub.HUB_IDS["fda"], "data/validation-00000-of-00001.parquet", rows)
+    with pytest.raises(DataError, match=r"^3 of 40 rows .* row 6: field 'value' must be"):
+        hub.prepare(folder, ["fda"])
+
+
 def test_other_columns_than_expected_are_one_sentence(fake: FakeHub, folder: Path):
     rows = [{"passage": "p", "question": "q", "answers": ["a"]}] * 4
     fake.put(hub.HUB_IDS["drop"], "data/validation-00000-of-00001.parquet", rows)

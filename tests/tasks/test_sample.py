@@ -1,5 +1,6 @@
 """The embedded sample: fields, lengths, splits, and how little the trivial answers score."""
 
+import random
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -132,6 +133,17 @@ def test_splits_share_no_name_and_no_answer(task: str, monkeypatch: pytest.Monke
     assert not said["test"] & said["train"]
 
 
+def test_what_is_kept_for_an_answer_is_not_drawn_again():
+    world = World(random.Random(0), "train")
+    owned = {str(number) for number in range(40) if split_of(str(number)) == "train"}
+    kept = {world.keep_text("{0..39}") for _ in range(len(owned) - 1)}
+    (last,) = owned - kept
+    assert {world.draw(lambda: str(world.rng.randint(0, 39))) for _ in range(20)} == {last}
+    assert world.keep_text("{0..39}") == last
+    with pytest.raises(ValueError, match="no new value"):
+        world.keep_text("{0..39}")
+
+
 def test_the_test_split_owns_a_quarter():
     share = sum(split_of(str(number)) == "test" for number in range(4000)) / 4000
     assert 0.2 < share < 0.3
@@ -207,6 +219,8 @@ def test_aliases_hold_the_answer_and_shorter_forms():
         *("Ada Harwick", "Harwick", "A. Harwick", "Harwick, Ada"),
     ]
     assert aliases("company", "Calex & Sons")[:2] == ["Calex & Sons", "Calex"]
+    assert aliases("river", "Selane") == ["Selane", "River Selane", "Selane River"]
+    assert aliases("title", "The Glass Tide")[:2] == ["The Glass Tide", "Glass Tide"]
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ SONG = Topic(
         "A dispute about the fee of {person} was settled out of court.",
         "Sheet music was printed in {month} and ran to {some} editions.",
         "It has since been sung by school choirs, among them one from {place}.",
-        "The master tape was lost in {year} and turned up in the attic of {person}.",
+        "The master tape was lost in {1952..1999} and turned up in the attic of {person}.",
         "A magazine in {place} ranked it {forty-second|nineteenth} in a list of sad songs.",
         "{person} plays the {piano|organ}, and {person2} the bass.",
         "Radio stations in {region} shortened it by a minute.",

@@ -193,7 +193,7 @@ OBSERVATORY = Topic(
         "The computing room employed {some} people, most of them women from the village school.",
         "Street lighting in {place} has made faint objects hard to see in the {east|south}.",
         "A sundial by {person} is {four|six} minutes slow, and a plate below it says so.",
-        "{person} gave evening lectures in {place} to audiences of up to {some}.",
+        "{person} gave evening lectures in {place} to audiences of up to {30..190}.",
         "The {wind|snow} of {year} lifted the roof of the workshop and carried it into a field.",
         "Clocks were compared by telegraph with those of {place} every {Monday|Thursday}.",
     ),

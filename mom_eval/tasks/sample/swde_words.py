@@ -43,7 +43,7 @@ FILM = Site(
     lines=(
         "{person} wrote: {Slow, but I stayed|I cried twice|Not for children}. {some} people found"
         " this helpful.",
-        "You may also like: {title} ({year}), {title2} ({year2})",
+        "You may also like: {title} ({1931..1999}), {title2} ({1931..1999})",
         "News: {person} to appear in a new stage play in {place} this {spring|autumn}.",
         "{some} of {count} members have this on their list.",
         "Trailer | Pictures ({some}) | Quotes ({some2}) | Mistakes",
@@ -54,9 +54,11 @@ FILM = Site(
         "Critics: The middle hour {drags|is a small wonder}, says {person} from {place}.",
         "Playing tonight in {place} and {place2}. Check times with your cinema.",
         "Festival prizes: audience award in {place}, special mention in {place2}.",
-        "Question of the week: should {title} have won in {year}? Vote now.",
+        "Question of the week: should {title} have won in {1931..1999}? Vote now.",
         "Mistakes: in the kitchen scene the clock shows two different times.",
         "Recently viewed: {title}, {title2}, {title3}",
+        "Quote of the day, from {title}: You could at least have waved.",
+        "Interview: {person} on {cold sets|bad reviews|working with geese}. Listen now.",
     ),
     foot=("About | Contact | Terms of use", "All data without warranty."),
 )
@@ -136,8 +138,8 @@ SHOP = Site(
         "available from": "{date}",
     },
     lines=(
-        "{person} from {place}: {Survived a storm|The zip jams when wet|Good value}. {some} of"
-        " {some2} found this useful.",
+        "{person} from {place}: {Survived a storm|The zip jams when wet|Good value}. {some}"
+        " customers found this useful.",
         "Customers also bought: {product}, {product2}",
         "Free returns within {some} days. Gift wrapping on request.",
         "Care: {wipe with a damp cloth|wash by hand|air before storing}. Do not tumble dry.",
@@ -152,6 +154,8 @@ SHOP = Site(
         "Rating: {three|four|five} stars from {some} customers",
         "Recommended for {spring|autumn} and {summer|mild winters}.",
         "Recently viewed: {product}, {product2}, {product3}",
+        "Winter sale: up to {15..60} per cent off the {product}, while stocks last.",
+        "Collect today in {place} if ordered before {ten|noon}.",
     ),
     foot=("Shipping | Payment | Returns | Contact", "Prices include tax."),
 )
