@@ -1,4 +1,4 @@
-"""mom-eval: how well a language model recalls what stands in a document, how sure that is, and what it costs."""
+"""mom-eval: how well a model recalls what stands in a document, how sure that is, what it costs."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,4 +1,4 @@
-"""The command line: options -> one call -> echo. No logic, and nothing heavy imported at the top."""
+"""The command line: options -> one call -> echo. No logic, nothing heavy imported at the top."""
 
 import json
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from mom_eval.errors import MomEvalError
 
 
 class Commands(click.Group):
-    """Turns what the user can mend into one sentence and exit status 1, an interruption into 130."""
+    """Turns what the user can mend into one sentence and exit 1, an interruption into exit 130."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; see the class."""
@@ -67,7 +67,7 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "MOM_EVAL"},
-    epilog='Shell completion: eval "$(_MOM_EVAL_COMPLETE=bash_source mom-eval)" (or zsh_source, fish_source).',
+    epilog='Shell completion: eval "$(_MOM_EVAL_COMPLETE=bash_source mom-eval)" (or zsh_source).',
 )
 @click.version_option(__version__, package_name="mom-eval")
 def main() -> None:
@@ -167,6 +167,7 @@ def run(models: tuple[str, ...], batch_size: int | None, **options: Any) -> None
             "no --model given; no checkpoint ships yet, `make demo` fetches a small one"
         )
     from mom_eval import evaluate
+    from mom_eval.results.leaderboard import build
     from mom_eval.results.show import leaderboard_text, write_leaderboard
     from mom_eval.results.store import read_runs
 
@@ -179,9 +180,8 @@ def run(models: tuple[str, ...], batch_size: int | None, **options: Any) -> None
         say=lambda text: click.echo(text, err=True),
         **options,
     )
-    folders = table.attrs["runs"]
-    click.echo(leaderboard_text(read_runs(folders), "md"))
-    for path in write_leaderboard(read_runs([options["out"]]), options["out"]):
+    click.echo(leaderboard_text(build(read_runs(table.attrs["runs"])), "md"))
+    for path in write_leaderboard(build(read_runs([options["out"]])), options["out"]):
         click.echo(f"wrote {path}", err=True)
 
 
@@ -270,13 +270,14 @@ def data_check(data: str | None, data_dir: Path | None, as_json: bool) -> None:
 )
 def leaderboard(runs: tuple[Path, ...], form: str, reference: str | None, out: Path | None) -> None:
     """Tables of runs: models by tasks, with 95 % intervals."""
+    from mom_eval.results.leaderboard import build
     from mom_eval.results.show import leaderboard_text, write_leaderboard
     from mom_eval.results.store import read_runs
 
-    found = read_runs(runs)
-    click.echo(leaderboard_text(found, form, reference))
+    boards = build(read_runs(runs), published=reference)
+    click.echo(leaderboard_text(boards, form))
     if out:
-        for path in write_leaderboard(found, out, reference):
+        for path in write_leaderboard(boards, out):
             click.echo(f"wrote {path}", err=True)
 
 

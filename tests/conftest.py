@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 TEXT = (
-    "The device is a blood glucose meter. Panel: Clinical Chemistry. It was founded in 1884 by the river, "
-    "and 24 players scored. Regulation section: 862.1345. Who wrote the letter? Answer: Ada Marsh.\n"
+    "The device is a blood glucose meter. Panel: Clinical Chemistry. It was founded in 1884 by "
+    "the river, and 24 players scored. Regulation section: 862.1345. Who wrote the letter? "
+    "Answer: Ada Marsh.\n"
 )
 
 

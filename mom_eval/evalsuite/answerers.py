@@ -89,9 +89,9 @@ class ModuleAnswerer:
             out = self.module(torch.tensor([ids], device=self.device))
         logits = getattr(out, "logits", out)
         if getattr(logits, "ndim", 0) != 3 or logits.shape[:2] != (1, len(ids)):
+            shape = getattr(logits, "shape", type(logits).__name__)
             raise ModelError(
-                f"the module returned {getattr(logits, 'shape', type(logits).__name__)} for input_ids"
-                f" [1, {len(ids)}]; expected logits [1, {len(ids)}, V] or an object with .logits"
+                f"the module returned {shape} for input_ids [1, {len(ids)}]; expected logits [1, {len(ids)}, V] or an object with .logits"
             )
         return logits[0].float()
 

@@ -39,7 +39,8 @@ class Checkpoint:
             if files := sorted(self.folder.glob(pattern)):
                 return files
         raise ModelError(
-            f"{self.id} holds no weights (*.safetensors, *.bin); name a folder that save_pretrained wrote"
+            f"{self.id} holds no weights (*.safetensors, *.bin); name a folder that"
+            " save_pretrained wrote"
         )
 
     def sha256(self) -> str:
@@ -165,6 +166,7 @@ def check_unique(checkpoints: list[Checkpoint]) -> None:
     for checkpoint in checkpoints:
         if checkpoint.label in seen:
             raise ModelError(
-                f"two models are called {checkpoint.label}; tell them apart with --model NAME={checkpoint.id}"
+                f"two models are called {checkpoint.label}; tell them apart with"
+                f" --model NAME={checkpoint.id}"
             )
         seen[checkpoint.label] = checkpoint

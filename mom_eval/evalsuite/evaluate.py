@@ -99,26 +99,30 @@ def evaluate(
     name = tokenizer if isinstance(tokenizer, str) else None
     options = Options(batch_size, pick_device(device), dtype, bos, name, trust_remote_code, force)
     ours, theirs = task_names(tasks)
-    say = say or log.info
-    source = resolve(data, Path(data_dir) if data_dir else None) if ours else None
-    if source and source.why:
-        say(source.why)
     suite = Suite(
         tasks=ours,
         settings=settings(base, Grid(lengths, hays, depths, controls)),
-        source=replace(source, seed=seed) if source else None,
+        source=_source(data, data_dir, seed, say or log.info) if ours else None,
         options=options,
         out=Path(out),
-        say=say,
+        say=say or log.info,
     )
     return tidy(suite.run(_loaded(model, tokenizer, options), theirs, limit))
 
 
+def _source(data: str | None, data_dir: str | Path | None, seed: int, say: Say) -> Source:
+    source = resolve(data, Path(data_dir) if data_dir else None)
+    if source.why:
+        say(source.why)
+    return replace(source, seed=seed)
+
+
 def tidy(folders: list[Path]) -> "pd.DataFrame":
     """The leaderboard of run folders, one line a row, task and group."""
+    from mom_eval.results.leaderboard import build
     from mom_eval.results.show import leaderboard_frame
 
-    table = leaderboard_frame([read_run(folder) for folder in folders])
+    table = leaderboard_frame(build([read_run(folder) for folder in folders]))
     table.attrs["runs"] = folders
     return table
 
@@ -264,7 +268,8 @@ class Suite:
             label = read_run(self.out / job.id).info["label"]
             as_label = "" if label == model.subject.label else f" under the label {label}"
             self.say(
-                f"{model.subject.label}: this run is there already{as_label} ({job.id}); --force does it anew"
+                f"{model.subject.label}: this run is there already{as_label} ({job.id});"
+                " --force does it anew"
             )
             return self.out / job.id
         if setting.prompt_limit is not None:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from lm_eval import evaluate, simple_evaluate
+from lm_eval import evaluator
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
-from lm_eval.models.huggingface import HFLM
+from lm_eval.models import huggingface
 from lm_eval.tasks import TaskManager
+from safetensors import SafetensorError
 
 from mom_eval.errors import ModelError, SettingError
 from mom_eval.evalsuite.answerers import Answer, sized_batches
@@ -23,9 +24,14 @@ from mom_eval.evalsuite.checkpoints import Checkpoint
 from mom_eval.tasks.lm_eval_tasks import GENERATION, Recall, question_of
 from mom_eval.tasks.questions import Prepared, Question
 
+# Decorators hide the types of these from checkers.
+HFLM: Any = huggingface.HFLM
+evaluate: Any = evaluator.evaluate
+simple_evaluate: Any = evaluator.simple_evaluate
+
 AUTO_ROWS = 64
 AUTO_TOKENS = {"cuda": 131_072, "cpu": 8_192}
-"""Prompt tokens of an automatic batch: a CPU gains nothing from more, a GPU halves it if it must."""
+"""Prompt tokens of an automatic batch: a CPU gains nothing from more, a GPU halves it at need."""
 
 Ask = Callable[[list[Question]], dict[str, Answer]]
 
@@ -82,18 +88,17 @@ def ask_through_lm_eval(
         Recall(config={"task": name, "metadata": metadata}, prepared=questions)
         for name, questions in prepared.items()
     ]
-    # `simple_evaluate` would first spend seconds on probing the machine for a report we do not keep.
+    # `simple_evaluate` would first spend seconds on probing the machine for a report of its own.
     out = evaluate(
         RecordingLM(ask),
         TaskManager(include_defaults=False).load(list(tasks)),
         bootstrap_iters=0,
         log_samples=False,
     )
-    assert out is not None
     return out["results"]
 
 
-def run_lm_eval_tasks(hflm: HFLM, names: list[str], limit: int | None) -> dict[str, Any]:
+def run_lm_eval_tasks(hflm: Any, names: list[str], limit: int | None) -> dict[str, Any]:
     """lm-eval's own tasks on a model, nothing changed: its samples and metrics.
 
     Raises:
@@ -119,7 +124,6 @@ def run_lm_eval_tasks(hflm: HFLM, names: list[str], limit: int | None) -> dict[s
         raise ModelError(
             f"lm-eval could not load the data of {', '.join(names)} ({first})"
         ) from error
-    assert out is not None
     return {"samples": out["samples"], "versions": out["versions"]}
 
 
@@ -131,7 +135,7 @@ def load_hflm(
     dtype: str,
     bos: bool,
     trust_remote_code: bool,
-) -> HFLM:
+) -> Any:
     """A Hugging Face causal LM through lm-eval's own class.
 
     Raises:
@@ -149,21 +153,22 @@ def load_hflm(
             add_bos_token=bos,
             **extra,
         )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         text = " ".join(str(error).split())
         if "trust_remote_code" in text or "remote code" in text:
             raise ModelError(
-                f"{checkpoint.id} brings code of its own; --trust-remote-code runs it, if you trust it"
+                f"{checkpoint.id} brings code of its own; --trust-remote-code runs it, if you trust"
+                " it"
             ) from error
         raise ModelError(f"{checkpoint.id} cannot be loaded: {text[:300]}") from error
 
 
-def wrap_model(model: Any, tokenizer: Any, bos: bool) -> HFLM:
+def wrap_model(model: Any, tokenizer: Any, bos: bool) -> Any:
     """HFLM around a `PreTrainedModel` that is in memory already."""
     return HFLM(pretrained=model, backend="causal", tokenizer=tokenizer, add_bos_token=bos)
 
 
-def context_limit(hflm: HFLM) -> int | None:
+def context_limit(hflm: Any) -> int | None:
     """Tokens the model was made for; None where its config names no limit (recurrent models)."""
     for name in ("n_positions", "max_position_embeddings", "n_ctx"):
         limit = getattr(hflm.config, name, None)
@@ -175,10 +180,10 @@ def context_limit(hflm: HFLM) -> int | None:
 class HFAnswerer:
     """A Hugging Face model: outputs by HFLM, probabilities of all aliases over one read prompt."""
 
-    def __init__(self, hflm: HFLM, rows: int | None, room: int) -> None:
-        """`rows`: batch size, None for automatic; `room`: tokens of the longest prompt and answer."""
+    def __init__(self, hflm: Any, rows: int | None, room: int) -> None:
+        """`rows`: batch size (None: automatic); `room`: tokens of the longest prompt and answer."""
         self.hflm, self.rows = hflm, rows
-        # HFLM cuts prompts to max_length by itself; ours are cut already, so nothing is left to cut.
+        # HFLM cuts prompts to max_length by itself; ours are cut already.
         self.hflm._max_length = room
         accepted = inspect.signature(self.hflm.model.forward).parameters
         self._selects = "logits_to_keep" in accepted
@@ -230,7 +235,7 @@ class HFAnswerer:
             return shared or [self._one(prompt, alias) for alias in aliases]
 
     def _one(self, prompt: list[int], alias: list[int]) -> float:
-        """log p(alias | prompt) in one pass, logits at the alias alone."""
+        """Log p(alias | prompt) in one pass, logits at the alias alone."""
         ids = torch.tensor([prompt + alias[:-1]], device=self.hflm.device)
         out = self.hflm.model(ids, logits_to_keep=len(alias), use_cache=False)
         return _sum_chosen(out.logits[0], alias)

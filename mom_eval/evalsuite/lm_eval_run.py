@@ -47,7 +47,7 @@ def run_lm_eval(model: Loaded, names: list[str], limit: int | None, out: Path, f
 
 
 def sample_line(task: str, sample: dict[str, Any]) -> dict[str, Any]:
-    """One of lm-eval's samples as a line; each is a document of its own, since lm-eval names none."""
+    """One of lm-eval's samples as a line; each is a document of its own: lm-eval names none."""
     number = str(sample["doc_id"])
     outputs = sample["filtered_resps"]
     return {

@@ -70,7 +70,8 @@ def task_names(text: str) -> tuple[list[str], list[str]]:
         else:
             known = ["recall", *TASKS]
             raise SettingError(
-                f"there is no task {name!r}; {nearest(name, known)}; lm-eval's own run as lm-eval:NAME"
+                f"there is no task {name!r}; {nearest(name, known)}; lm-eval's own run as"
+                f" {LM_EVAL}NAME"
             )
     return [task for task in TASKS if task in ours], list(dict.fromkeys(theirs))
 

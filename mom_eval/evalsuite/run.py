@@ -175,8 +175,8 @@ class Session:
         for line in self.writer.answered(task):
             if hashes.get(line["id"]) != line["prompt_hash"]:
                 raise RunError(
-                    f"{self.writer.folder.name}/{task}.jsonl holds another prompt for {line['id']} than"
-                    " this mom-eval builds; --force does the run anew"
+                    f"{self.writer.folder.name}/{task}.jsonl holds another prompt for {line['id']}"
+                    " than this mom-eval builds; --force does the run anew"
                 )
             self._keep(answers, line["id"], Answer(line["output"], line["log_probabilities"]), line)
         todo = [question for question in questions if question.id not in answers]
@@ -210,8 +210,8 @@ class Session:
                     raise
                 if len(part) == 1:
                     raise RunError(
-                        f"out of memory on a single prompt of {part[0].prompt_tokens} tokens; take a"
-                        " smaller model, --dtype bfloat16 or a shorter --context-length"
+                        f"out of memory on a single prompt of {part[0].prompt_tokens} tokens; take"
+                        " a smaller model, --dtype bfloat16 or a shorter --context-length"
                     ) from error
                 rows = self._rows = len(part) // 2
                 release_memory()
@@ -233,7 +233,8 @@ class Session:
             theirs = reported[f"mom_{task}"]["contains,none"]
             if abs(ours - theirs) > 1e-9:
                 raise RunError(
-                    f"{task}: lm-eval reports contains {theirs}, the run's lines {ours}; please report this"
+                    f"{task}: lm-eval reports contains {theirs}, the run's lines {ours}; please"
+                    " report this"
                 )
 
 

@@ -30,8 +30,8 @@ class Loaded:
             return protocol == "full" and self.tokens.adds_bos()
         if bos == "yes" and not self.tokens.adds_bos():
             raise ModelError(
-                f"the tokenizer {self.tokens.name} puts no beginning-of-sequence token before a text,"
-                " so there is none to add; take --bos no"
+                f"the tokenizer {self.tokens.name} puts no beginning-of-sequence token before a"
+                " text, so there is none to add; take --bos no"
             )
         return bos == "yes"
 
@@ -42,9 +42,8 @@ class Loaded:
             self._held = (bos, self._load(bos))
             held = self._held[1]
             model = getattr(held, "model", getattr(held, "module", None))
-            parameters = (
-                sum(p.numel() for p in model.parameters()) if hasattr(model, "parameters") else None
-            )
+            listed = getattr(model, "parameters", None)
+            parameters = sum(p.numel() for p in listed()) if listed else None
             dtype = str(getattr(model, "dtype", "unknown")).removeprefix("torch.")
             self.subject = with_model_facts(
                 self.subject, {"parameters": parameters, "dtype": dtype}
@@ -63,8 +62,8 @@ class Loaded:
         limit = None if isinstance(held, ModuleAnswerer) else context_limit(held)
         if limit is not None and tokens > limit:
             raise SettingError(
-                f"{self.subject.label} was made for {limit} tokens and {tokens} are asked for; take a"
-                " smaller --context-length, --haystack or --repeat"
+                f"{self.subject.label} was made for {limit} tokens and {tokens} are asked for; take"
+                " a smaller --context-length, --haystack or --repeat"
             )
 
     def answerer(self, bos: bool, batch_size: int | None, room: int) -> Answerer:
@@ -182,8 +181,8 @@ def _state_sha256(model: Any) -> str:
     """Hash of a module's parameters and buffers by name."""
     if not hasattr(model, "state_dict"):
         raise ModelError(
-            f"{type(model).__name__} has no state_dict(), so its runs could not be told apart; wrap it in"
-            " a torch.nn.Module"
+            f"{type(model).__name__} has no state_dict(), so its runs could not be told apart; wrap"
+            " it in a torch.nn.Module"
         )
     whole = hashlib.sha256(type(model).__name__.encode())
     for name, tensor in sorted(model.state_dict().items()):

@@ -49,8 +49,8 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
             out.append(json.loads(line))
         except ValueError as error:
             raise RunError(
-                f"{path.parent.name}/{path.name}, line {number} is no JSON ({error}): the run folder"
-                " was changed by hand; remove it and run again"
+                f"{path.parent.name}/{path.name}, line {number} is no JSON ({error}): the run"
+                " folder was changed by hand; remove it and run again"
             ) from None
     return out
 
@@ -65,7 +65,8 @@ def read_run(folder: Path) -> Run:
         info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(
-            f"{folder} holds no run.json, so it is no run folder; name one that `mom-eval run` wrote"
+            f"{folder} holds no run.json, so it is no run folder; name one that `mom-eval run`"
+            " wrote"
         ) from None
     except ValueError as error:
         raise RunError(
@@ -73,8 +74,8 @@ def read_run(folder: Path) -> Run:
         ) from None
     if info.get("schema") != SCHEMA:
         raise RunError(
-            f"{folder}/run.json has schema {info.get('schema')}, this mom-eval reads {SCHEMA}; use the"
-            " version that wrote it"
+            f"{folder}/run.json has schema {info.get('schema')}, this mom-eval reads {SCHEMA};"
+            " use the version that wrote it"
         )
     files = {task: folder / f"{file_stem(task)}.jsonl" for task in info["tasks"]}
     return Run(
@@ -92,7 +93,8 @@ def read_runs(paths: Iterable[Path]) -> list[Run]:
     for path in paths:
         if not path.is_dir():
             raise RunError(
-                f"{path} is no folder; give run folders or the folder that holds them (`mom-eval run --out`)"
+                f"{path} is no folder; give run folders or the folder that holds them"
+                " (`mom-eval run --out`)"
             )
         if (path / "run.json").exists():
             runs.append(read_run(path))
@@ -196,7 +198,7 @@ class RunWriter:
                 path.unlink()
 
     def append(self, task: str, lines: Iterable[dict[str, Any]]) -> None:
-        """Append lines and push them to the disk, so that a kill loses at most the batch at work."""
+        """Append lines and push them to the disk, so that a kill loses one batch at most."""
         with disk_errors(self.folder):
             if task not in self._files:
                 self._files[task] = (self.folder / f"{file_stem(task)}.jsonl").open("ab")

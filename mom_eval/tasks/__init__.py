@@ -1,4 +1,4 @@
-"""Documents -> prompts -> scores. Knows no model and no run; `lm_eval_tasks` alone knows lm-eval."""
+"""Documents -> prompts -> scores. Knows no model, no run; `lm_eval_tasks` alone knows lm-eval."""
 
 from pathlib import Path
 

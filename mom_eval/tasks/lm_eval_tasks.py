@@ -1,14 +1,16 @@
-"""The six tasks as lm-eval knows them.
+r"""The six tasks as lm-eval knows them.
 
 They run under `mom-eval run` and in plain lm-eval alike:
 
-    lm_eval --include_path "$(mom-eval tasks --path)" --tasks mom_recall \\
-        --model hf --model_args pretrained=FOLDER,add_bos_token=False --metadata '{"data": "FOLDER"}'
+    lm_eval --include_path "$(mom-eval tasks --path)" --tasks mom_recall \
+        --model hf --model_args pretrained=FOLDER,add_bos_token=False \
+        --metadata '{"data": "FOLDER"}'
 
 Metadata keys: `data` (a folder, `hub` or `sample`; else `MOM_EVAL_DATA`), `tokenizer` (else the
 model's: `pretrained`, with `gguf_file`), and the fields of `Setting`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import datasets
@@ -77,15 +79,17 @@ class Recall(ConfigurableTask):
         rows = [question.as_dict() for question in self._prepared.questions]
         self.dataset = {"validation": datasets.Dataset.from_list(rows)}
 
-    def doc_to_text(self, doc: dict[str, Any], *_: Any) -> str:
+    def doc_to_text(self, doc: Mapping[str, Any], doc_to_text: Any = None) -> str:
         """The prompt, as it was built."""
         return doc["prompt"]
 
-    def doc_to_target(self, doc: dict[str, Any], *_: Any) -> str:
+    def doc_to_target(self, doc: Mapping[str, Any], doc_to_target: Any = None) -> str:
         """The reference answer."""
         return " " + doc["answers"][0]
 
-    def construct_requests(self, doc: dict[str, Any], ctx: str, **kwargs: Any) -> list[Instance]:
+    def construct_requests(
+        self, doc: dict[str, Any], ctx: str | list[str], **kwargs: Any
+    ) -> list[Instance]:
         """One answer to generate, and one probability an alias."""
         kwargs = {key: kwargs[key] for key in ("metadata",) if key in kwargs}
         generate = Instance("generate_until", doc, (ctx, dict(GENERATION)), 0, **kwargs)

@@ -107,7 +107,8 @@ def prepare(name: str, rows: Sequence[Row], tokens: Tokens, setting: Setting) ->
     if setting.haystack is not None and not task.passage:
         passages = ", ".join(other.name for other in RECALL.values() if other.passage)
         raise SettingError(
-            f"{name} asks about whole documents, which no haystack holds; --haystack takes {passages}"
+            f"{name} asks about whole documents, which no haystack holds; --haystack takes"
+            f" {passages}"
         )
     builder = _Builder(task, rows, tokens, setting)
     dropped: Counter[str] = Counter()

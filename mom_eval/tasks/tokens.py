@@ -86,7 +86,7 @@ class HFTokens:
 
 
 def _fingerprint(tokenizer: Any) -> str:
-    """Hash of what maps text to tokens: a fast tokenizer's whole definition, else its vocabulary."""
+    """Hash of what maps text to tokens: a fast tokenizer's definition, else the vocabulary."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     text = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
     return hashlib.sha256(text.encode()).hexdigest()
@@ -118,6 +118,7 @@ def load_tokens(
     except (OSError, ValueError, KeyError, ImportError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(
-            f"no tokenizer could be loaded from {Path(name).name} ({first}); give one with --tokenizer"
+            f"no tokenizer could be loaded from {Path(name).name} ({first}); give one with"
+            " --tokenizer"
         ) from error
     return HFTokens(tokenizer, gguf_file or (Path(name).name if Path(name).exists() else name))

@@ -35,7 +35,7 @@ def test_a_path_with_an_equals_sign_is_a_path(tiny_llama, tmp_path):
 
 def test_glob_in_the_order_of_numbers(steps):
     assert [c.label for c in find(f"{steps}/step-*")] == ["step-1", "step-2", "step-10"]
-    assert [c.label for c in find(f"mine={steps}/step-*")][0] == "mine/step-1"
+    assert find(f"mine={steps}/step-*")[0].label == "mine/step-1"
 
 
 def test_hash_follows_the_weights_alone(steps):
@@ -71,7 +71,7 @@ def test_a_folder_without_weights(steps):
 
 
 def test_a_file_that_is_no_gguf(steps):
-    with pytest.raises(ModelError, match="neither a folder nor a .gguf file"):
+    with pytest.raises(ModelError, match=r"neither a folder nor a \.gguf file"):
         find(str(steps / "step-1" / "config.json"))
 
 

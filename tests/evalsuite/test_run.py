@@ -62,16 +62,20 @@ def test_run_json_says_what_ran_and_nothing_private(whole, tiny_llama, tmp_path_
     assert info["model"]["dtype"] == "float32"
     assert len(info["model"]["weights_sha256"]) == len(info["tokenizer"]["sha256"]) == 64
     assert info["data"]["source"] == "sample"
-    assert info["prompt_tokens"] == sum(q["prompt_tokens"] for x in whole.questions.values() for q in x)
+    assert info["prompt_tokens"] == sum(
+        q["prompt_tokens"] for x in whole.questions.values() for q in x
+    )
     text = json.dumps(info)
-    for private in (str(tiny_llama.parent), str(Path.home()), "token\":", "PATH"):
+    for private in (str(tiny_llama.parent), str(Path.home()), 'token":', "PATH"):
         assert private not in text
 
 
 def test_the_same_run_is_not_done_twice(tiny_llama, tmp_path, monkeypatch):
     first = model_run(quick(tiny_llama, tmp_path, limit=2))
     said = []
-    monkeypatch.setattr("mom_eval.evalsuite.evaluate.execute", lambda *_, **__: pytest.fail("asked again"))
+    monkeypatch.setattr(
+        "mom_eval.evalsuite.evaluate.execute", lambda *_, **__: pytest.fail("asked again")
+    )
     again = model_run(quick(tiny_llama, tmp_path, limit=2, say=said.append))
     assert again.info == first.info
     assert "--force does it anew" in said[-1]
@@ -102,7 +106,8 @@ def test_other_weights_are_another_run(tiny_llama, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "other", [{"limit": 3}, {"context_length": 512}, {"tasks": "nq"}, {"dtype": "bfloat16"}, {"seed": 1}]
+    "other",
+    [{"limit": 3}, {"context_length": 512}, {"tasks": "nq"}, {"dtype": "bfloat16"}, {"seed": 1}],
 )
 def test_whatever_decides_scores_decides_the_folder(tiny_llama, tmp_path, other):
     a = model_run(quick(tiny_llama, tmp_path, limit=2))
@@ -133,7 +138,9 @@ def lines_in(out):
 def test_killed_three_times_and_once_in_the_middle_of_a_line(tiny_llama, tmp_path, whole):
     reference_lines = 2 * 12  # head and echo answer both tasks before the model is asked
     for kill_after in (1, 3, 7):
-        process = subprocess.Popen(command(tiny_llama, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            command(tiny_llama, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
         deadline = time.monotonic() + 120
         while lines_in(tmp_path) < reference_lines + kill_after and process.poll() is None:
             assert time.monotonic() < deadline
@@ -144,7 +151,9 @@ def test_killed_three_times_and_once_in_the_middle_of_a_line(tiny_llama, tmp_pat
     before = lines_in(tmp_path)
     with (folder / "nq.jsonl").open("ab") as file:
         file.write(b'{"task": "nq", "id": "half')
-    done = subprocess.run(command(tiny_llama, tmp_path), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command(tiny_llama, tmp_path), capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert reference_lines < before < reference_lines + 12
     run = read_run(folder)
@@ -155,9 +164,9 @@ def test_killed_three_times_and_once_in_the_middle_of_a_line(tiny_llama, tmp_pat
 
 
 def test_the_second_of_two_runs_on_a_folder_is_told(tiny_llama, tmp_path, whole):
-    with RunWriter(tmp_path, dict(whole.info)):
-        with pytest.raises(RunError, match="is being written by process"):
-            quick(tiny_llama, tmp_path, limit=6, force=True)
+    held = RunWriter(tmp_path, dict(whole.info))
+    with held, pytest.raises(RunError, match="is being written by process"):
+        quick(tiny_llama, tmp_path, limit=6, force=True)
 
 
 class Small:
@@ -192,7 +201,10 @@ class Silent:
 
 @pytest.fixture
 def questions(tokens):
-    rows = [{"context": f"It is Ada{i}.", "question": f"who {i}", "answers": [f"Ada{i}"]} for i in range(11)]
+    rows = [
+        {"context": f"It is Ada{i}.", "question": f"who {i}", "answers": [f"Ada{i}"]}
+        for i in range(11)
+    ]
     return prepare("nq", rows, tokens, Setting()).questions
 
 
@@ -273,7 +285,10 @@ def test_a_model_that_needs_its_own_code(tiny_llama, tmp_path):
     remote = tmp_path / "remote"
     shutil.copytree(tiny_llama, remote)
     config = json.loads((remote / "config.json").read_text())
-    config |= {"model_type": "odd", "auto_map": {"AutoConfig": "odd.C", "AutoModelForCausalLM": "odd.M"}}
+    config |= {
+        "model_type": "odd",
+        "auto_map": {"AutoConfig": "odd.C", "AutoModelForCausalLM": "odd.M"},
+    }
     (remote / "config.json").write_text(json.dumps(config))
     (remote / "odd.py").write_text("raise SystemExit('must not run')")
     with pytest.raises(ModelError, match="--trust-remote-code"):

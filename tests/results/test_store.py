@@ -44,9 +44,9 @@ def test_a_broken_line_in_the_middle_is_named(tmp_path):
 
 
 def test_a_second_writer_is_told_who_holds_the_folder(tmp_path):
-    with RunWriter(tmp_path, dict(INFO)):
-        with pytest.raises(RunError, match=r"is being written by process \d+ on "):
-            RunWriter(tmp_path, dict(INFO)).__enter__()
+    first, second = RunWriter(tmp_path, dict(INFO)), RunWriter(tmp_path, dict(INFO))
+    with first, pytest.raises(RunError, match=r"is being written by process \d+ on "):
+        second.__enter__()
     write(tmp_path, {"id": "1"})
 
 
