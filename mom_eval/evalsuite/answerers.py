@@ -61,6 +61,15 @@ class ModuleAnswerer:
         self.module, self.tokenizer, self.bos, self.device = module, tokenizer, bos, device
         self.eos = getattr(tokenizer, "eos_token_id", None)
 
+    def how_slow(self) -> str:
+        """A sentence for the user on what a plain module costs."""
+        if callable(getattr(self.module, "generate", None)):
+            return "a plain module answers one question at a time, unpadded"
+        return (
+            "a plain module answers one question at a time and, without .generate, reads the prompt"
+            f" anew for each of up to {ANSWER_LENGTH} tokens: expect it to be slow"
+        )
+
     def batches(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
         """One by one: a plain module knows no mask, so nothing may be padded."""
         return sized_batches(questions, 1, None)
@@ -91,7 +100,8 @@ class ModuleAnswerer:
         if getattr(logits, "ndim", 0) != 3 or logits.shape[:2] != (1, len(ids)):
             shape = getattr(logits, "shape", type(logits).__name__)
             raise ModelError(
-                f"the module returned {shape} for input_ids [1, {len(ids)}]; expected logits [1, {len(ids)}, V] or an object with .logits"
+                f"the module returned {shape} for input_ids [1, {len(ids)}]; expected logits"
+                f" [1, {len(ids)}, V] or an object with .logits"
             )
         return logits[0].float()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mom_eval.evalsuite import checkpoints
-from mom_eval.evalsuite.answerers import Answerer
+from mom_eval.evalsuite.answerers import Answerer, ModuleAnswerer
 from mom_eval.evalsuite.plan import Grid, command_line, settings, task_names
 from mom_eval.evalsuite.reference_rows import REFERENCES, ReferenceAnswerer, why_not
 from mom_eval.evalsuite.run import Job, Subject, execute, finished
@@ -278,6 +278,8 @@ class Suite:
         room = _room(prepared, model.tokens)
         model.check_limit(room, setting.bos)
         answerer: Answerer = model.answerer(setting.bos, self.options.batch_size, room)
+        if isinstance(answerer, ModuleAnswerer):
+            self.say(answerer.how_slow())
         job = replace(job, subject=model.subject)
         return execute(job, self.out, prepared, answerer, force=self.options.force)
 

@@ -126,10 +126,9 @@ def prepare(name: str, rows: Sequence[Row], tokens: Tokens, setting: Setting) ->
         else:
             questions.append(question)
     if not questions:
-        raise DataError(
-            f"no question of {name} is left: {dict(dropped)} of {len(rows)} rows were dropped;"
-            " --keep-dropped asks those that the papers leave out"
-        )
+        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        mend = "ask for a larger --haystack" if TOO_LONG in dropped else "try --keep-dropped"
+        raise DataError(f"no question of {name} is left of {len(rows)} rows ({reasons}); {mend}")
     missing = sum(question.cut.anchor == "missing" for question in questions)
     return Prepared(questions=_unique(questions), dropped=dict(dropped), missing_answer=missing)
 

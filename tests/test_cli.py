@@ -1,0 +1,236 @@
+"""The command line as a user meets it: listings, errors, exit codes."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from mom_eval.cli import main
+from mom_eval.tasks import TASKS, lm_eval_path
+
+
+@pytest.fixture
+def cli(monkeypatch, tmp_path):
+    """Run a command with an empty data folder; returns click's result."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def run(*words):
+        return CliRunner().invoke(main, [str(word) for word in words])
+
+    return run
+
+
+@pytest.fixture
+def done(cli, tiny_llama, tmp_path):
+    """A small finished run."""
+    result = cli(
+        "run",
+        "--tasks",
+        "nq,fda",
+        "--data",
+        "sample",
+        "--model",
+        tiny_llama,
+        "--limit",
+        2,
+        "--out",
+        tmp_path / "runs",
+    )
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_a_run_prints_its_table_and_names_its_files(done, tmp_path):
+    assert "tiny-llama" in done.stdout
+    assert "synthetic sample, not the real tasks" in done.stdout
+    assert "head (reference)" in done.stdout
+    written = [line for line in done.stderr.splitlines() if line.startswith("wrote ")]
+    assert {path.rsplit(".", 1)[1] for path in written} == {"md", "csv", "json", "png", "svg"}
+    assert (tmp_path / "runs" / "leaderboard.csv").read_text().startswith("board")
+
+
+@pytest.mark.parametrize("form", ["md", "csv", "json"])
+def test_leaderboard_of_finished_runs(cli, done, tmp_path, form):
+    result = cli("leaderboard", tmp_path / "runs", "--format", form, "--out", tmp_path / "board")
+    assert result.exit_code == 0, result.output
+    assert "tiny-llama" in result.stdout
+    if form == "json":
+        assert json.loads(result.stdout)["boards"]
+    assert sorted(p.name for p in (tmp_path / "board").glob("*.*")) == [
+        "leaderboard.csv",
+        "leaderboard.json",
+        "leaderboard.md",
+    ]
+    assert list((tmp_path / "board" / "plots").glob("*.png"))
+
+
+def test_published_rows_stay_apart_from_synthetic_scores(cli, done, tmp_path):
+    result = cli("leaderboard", tmp_path / "runs", "--reference", "mom-paper")
+    assert result.exit_code == 0
+    assert "are left out: they are contains scores of real documents" in result.stdout
+    assert "Gated DeltaNet" not in result.stdout
+
+
+def test_tasks(cli):
+    assert cli("tasks", "--path").stdout.strip() == str(lm_eval_path())
+    rows = json.loads(cli("tasks", "--json").stdout)
+    assert [row["name"] for row in rows] == list(TASKS)
+    assert len(cli("tasks").stdout.splitlines()) == 6
+
+
+def test_without_a_model_the_demo_is_named_and_it_is_a_usage_error(cli):
+    result = cli("run")
+    assert result.exit_code == 2
+    assert "make demo" in result.stderr
+
+
+def test_without_data_the_sample_is_announced(cli, tiny_llama, tmp_path):
+    result = cli(
+        "run", "--tasks", "nq", "--model", tiny_llama, "--limit", 1, "--out", tmp_path / "runs"
+    )
+    assert result.exit_code == 0
+    assert "the questions are the embedded synthetic sample" in result.stderr
+
+
+ERRORS = {
+    "task": (["--tasks", "fdaa"], "did you mean fda"),
+    "model": (["--model", "./no/such"], "there is no model at ./no/such"),
+    "hub": (["--model", "owner/none"], "the hub cannot be reached"),
+    "data": (["--data", "/no/such/folder"], "there is no folder /no/such/folder"),
+    "prepared": (["--data", "hub"], "mom-eval data prepare"),
+    "context": (["--context-length", "60"], "leaves no room beside an answer of 48"),
+    "limit": (["--context-length", "9000"], "was made for 4096 tokens"),
+    "depth": (["--haystack", "500"], "belong together"),
+    "haystack": (["--tasks", "fda", "--haystack", "500", "--depth", "0"], "no haystack holds"),
+    "lm-eval": (["--tasks", "lm-eval:no_such.yaml"], "no such YAML file"),
+    "device": (["--device", "abacus"], "torch knows no device"),
+    "gpu": (["--device", "cuda:7"], "torch sees no GPU here"),
+    "tokenizer": (["--tokenizer", "/no/tokenizer"], "no tokenizer could be loaded"),
+}
+
+
+@pytest.mark.parametrize(("words", "sentence"), ERRORS.values(), ids=ERRORS)
+def test_bad_input_is_one_sentence_and_exit_1(cli, tiny_llama, tmp_path, words, sentence):
+    base = {
+        "--tasks": "nq",
+        "--model": tiny_llama,
+        "--data": "sample",
+        "--limit": 1,
+        "--out": tmp_path / "runs",
+    }
+    for name, value in zip(words[::2], words[1::2], strict=True):
+        base[name] = value
+    result = cli("run", *(word for pair in base.items() for word in pair))
+    assert result.exit_code == 1, result.output
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert sentence in last
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["run", "--batch-size", "none"],
+        ["run", "--context-length", "a,b"],
+        ["run", "--nonsense"],
+        ["leaderboard"],
+    ],
+)
+def test_usage_errors_exit_2(cli, words):
+    assert cli(*words).exit_code == 2
+
+
+def test_an_interruption_exits_130(cli, tiny_llama, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mom_eval.evalsuite.evaluate.execute", interrupt)
+    result = cli(
+        "run",
+        "--tasks",
+        "nq",
+        "--data",
+        "sample",
+        "--model",
+        tiny_llama,
+        "--out",
+        tmp_path / "runs",
+    )
+    assert result.exit_code == 130
+    assert "goes on where it stopped" in result.stderr
+
+
+def test_leaderboard_of_nothing(cli, tmp_path):
+    result = cli("leaderboard", tmp_path)
+    assert result.exit_code == 1
+    assert "no run was found" in result.stderr
+
+
+def test_data_commands(cli, tmp_path):
+    assert json.loads(cli("data", "list", "--json").stdout) == []
+    assert "mom-eval data prepare" in cli("data", "list").stderr
+    rows = json.loads(cli("data", "check", "--data", "sample", "--json").stdout)
+    assert [row["ok"] for row in rows] == [True] * 6
+    (tmp_path / "fda.jsonl").write_text('{"key": "panel"}\n')
+    wrong = cli("data", "check", "--data", tmp_path)
+    assert wrong.exit_code == 1
+    assert "fda.jsonl, line 1" in wrong.stdout
+    offline = cli("data", "prepare")
+    assert offline.exit_code == 1
+    assert len(offline.stderr.strip().splitlines()) == 1
+
+
+def test_doctor_has_a_line_for_everything(cli):
+    rows = json.loads(cli("doctor", "--json").stdout)
+    assert {row["what"] for row in rows} >= {"mom-eval", "torch", "device", "triton", "data", "hub"}
+    assert all(row["state"] in ("ok", "note", "fault") for row in rows)
+    assert all(row["do"] for row in rows if row["state"] != "ok")
+    assert len(cli("doctor").stdout.splitlines()) == len(rows)
+
+
+def test_help_of_every_command_and_short_form(cli):
+    for words in (
+        [],
+        ["run"],
+        ["tasks"],
+        ["data"],
+        ["data", "prepare"],
+        ["leaderboard"],
+        ["doctor"],
+    ):
+        short, long = cli(*words, "-h"), cli(*words, "--help")
+        assert short.exit_code == 0
+        assert short.output == long.output
+    assert "Shell completion" in cli("-h").output
+
+
+def test_options_come_from_the_environment(cli, tiny_llama, tmp_path, monkeypatch):
+    monkeypatch.setenv("MOM_EVAL_RUN_TASKS", "nope")
+    assert "there is no task 'nope'" in cli("run", "--model", tiny_llama).stderr
+
+
+def test_no_progress_bar_where_stderr_is_no_terminal(tiny_llama, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "mom_eval",
+        "run",
+        "--tasks",
+        "nq",
+        "--data",
+        "sample",
+        "--limit",
+        "2",
+    ]
+    done = subprocess.run(
+        [*command, "--model", str(tiny_llama), "--out", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [line for line in done.stderr.splitlines() if not line.startswith("wrote ")] == []
+    assert not re.search(r"\r|it/s", done.stderr)
