@@ -73,28 +73,25 @@ def evaluate(
     """Evaluate recall and return one line a model, task and group.
 
     Args:
-        model: what `--model` takes, or several; a `PreTrainedModel`; or any module with
-            `module(input_ids [1, T]) -> logits [1, T, V]` (or an object with `.logits`). None: the
-            reference rows alone.
+        model: what `--model` takes, or several; a `PreTrainedModel`; any module of the contract of
+            `ModuleAnswerer`. None: the reference rows alone.
         tokenizer: a name or folder; for a model in memory, its tokenizer.
         tasks: `recall`, or names with commas between them; `lm-eval:NAME` for lm-eval's own.
         data: a folder, `hub` or `sample`; None: prepared data (in `data_dir`), else the sample.
         protocol, ..., seed: the fields of `Setting`; several lengths, depths or controls make
             several runs.
-        batch_size, ..., force: the fields of `Options`.
-        out: the folder of run folders.
+        batch_size, ..., force: the fields of `Options`; `out`: the folder of run folders.
         say: gets each sentence of progress; None logs them.
 
     Returns:
         A tidy table; `.attrs["runs"]` are the run folders behind it.
 
     Raises:
-        MomEvalError: anything the user can mend, in one sentence.
+        MomEvalError: anything the user can mend.
     """
     quiet_libraries()
-    base = Setting(
-        protocol=protocol, repeat=repeat, limit=limit, keep_dropped=keep_dropped, seed=seed
-    )
+    asked = {"protocol": protocol, "repeat": repeat, "limit": limit, "seed": seed}
+    base = Setting(**asked, keep_dropped=keep_dropped)
     lengths, hays, depths, controls = map(_several, (context_length, haystack, depth, control))
     name = tokenizer if isinstance(tokenizer, str) else None
     options = Options(batch_size, pick_device(device), dtype, bos, name, trust_remote_code, force)
