@@ -19,7 +19,8 @@ def haystack_by_depth(boards: Sequence[Board]) -> Figure:
 
     A line of maps a row, a column of maps a task; a field is the score and, under it, its interval.
     """
-    rows = list({row.name: row for board in boards for row in board.rows}.values())
+    # A row without a score at any depth (a key's rule where no task has a key) has nothing to show.
+    rows = list({row.name: row for board in boards for row in board.rows if _scored(row)}.values())
     rows.sort(key=lambda row: row.kind == "reference")
     tasks = list({column.key: column for board in boards for column in board.columns}.values())
     lengths = sorted({board.group.haystack or 0 for board in boards})
@@ -53,9 +54,13 @@ def haystack_by_depth(boards: Sequence[Board]) -> Figure:
         aspect=25,
     )
     words = plot_style.details(boards[0], "haystack", "passage", "context length")
-    what = "Recall by depth of the passage and length of the haystack"
+    what = "Recall by depth and length of the haystack"
     plot_style.titled(figure, boards[0], what, words)
     return figure
+
+
+def _scored(row: Row) -> bool:
+    return any(cell.scores for cell in row.cells.values())
 
 
 def _fields(
