@@ -1,0 +1,106 @@
+"""The recurrence that every linear family here is, with gates present or absent.
+
+    S <- exp(g) * S            decay: g <= 0, none, one a head, or one a key channel
+    u  = beta * (v - S^T k)    delta write; without the delta rule: u = v
+    S <- S + k u^T             S: [K, V], float32
+    o  = scale * S^T q
+
+Linear attention (arXiv 2006.16236) has no g and no beta; RetNet (2307.08621) a constant g a head;
+Mamba-2 (2405.21060) a g a head, v = dt x and scale 1; GLA (2312.06635) and HGRN2 (2404.07904) a g a
+channel; DeltaNet (2406.06484) a beta; Gated DeltaNet (2412.06464) a g a head and a beta; KDA
+(2510.26692) a g a channel and a beta.
+"""
+
+from typing import Final
+
+from torch import Tensor
+
+from mom_eval.kernels.gated_delta_torch import chunked, recurrent
+from mom_eval.kernels.shapes import (
+    Axes,
+    checked_segments,
+    checked_state,
+    chosen,
+    compute_dtype,
+    segment_bounds,
+)
+
+IMPLEMENTATIONS: Final = {"auto": chunked, "chunked": chunked, "recurrent": recurrent}
+
+
+def gated_delta(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    g: Tensor | None = None,
+    beta: Tensor | None = None,
+    scale: float | None = None,
+    state: Tensor | None = None,
+    cu_seqlens: Tensor | None = None,
+    impl: str = "auto",
+) -> tuple[Tensor, Tensor]:
+    """Run the recurrence over every segment of a packed stream.
+
+    Args:
+        q: queries [L, H, K].
+        k: keys [L, H, K]; value head h reads key head h // (HV / H).
+        v: values [L, HV, V], HV a multiple of H.
+        g: natural logarithm of the decay, finite and at most 0: none, [L, HV] or [L, HV, K].
+        beta: writing strength [L, HV]; given exactly where the delta rule is wanted.
+        scale: of the output, K^-0.5 unless told.
+        state: [N, HV, K, V] before the first token, zero unless told; of the type that is computed
+            in: float64 where v is float64, else float32.
+        cu_seqlens: [N + 1] int64 ends of the segments, one segment unless told; they may be empty.
+        impl: "recurrent", the truth, a loop over the tokens; "chunked", fast; "auto" is chunked.
+
+    Returns:
+        The reads o [L, HV, V] in the type of v, and the states after the last tokens
+        [N, HV, K, V]. No argument is written to, and the state does not alias the one given.
+
+    Raises:
+        ValueError: on shapes that do not fit, naming the axis, or on an unknown `impl`.
+    """
+    segments = checked_segments(cu_seqlens, q)
+    axes = _checked(q, k, v, g, beta, len(segments) - 1)
+    state = checked_state(state, axes, "N HV K V", v)
+    dtype, heads = compute_dtype(v), axes["HV"] // axes["H"]
+    if heads > 1:
+        q, k = (x.repeat_interleave(heads, dim=1) for x in (q, k))
+    if g is None:
+        # No decay is a decay by exp(0), which leaves every bit of the state as it is.
+        g = v.new_zeros(len(v), 1)
+    o, state = chosen("impl", impl, IMPLEMENTATIONS)(
+        q.to(dtype),
+        k.to(dtype),
+        v.to(dtype),
+        (g if g.ndim == 3 else g[..., None]).to(dtype),
+        None if beta is None else beta[..., None].to(dtype),
+        axes["K"] ** -0.5 if scale is None else scale,
+        state,
+        segment_bounds(segments, len(v)),
+    )
+    return o.to(v.dtype), state
+
+
+def _checked(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    g: Tensor | None,
+    beta: Tensor | None,
+    segments: int,
+) -> Axes:
+    axes = Axes(N=segments)
+    axes.check("q", q, "L H K")
+    axes.check("k", k, "L H K")
+    axes.check("v", v, "L HV V")
+    if axes["HV"] % axes["H"]:
+        raise ValueError(
+            f"axis HV of v must be a multiple of H = {axes['H']}, but it is {axes['HV']}"
+        )
+    if g is not None:
+        axes.check("g", g, "L HV" if g.ndim == 2 else "L HV K")
+    if beta is not None:
+        axes.check("beta", beta, "L HV")
+    return axes

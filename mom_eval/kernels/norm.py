@@ -1,0 +1,51 @@
+"""Norms over the last axis, in float32, rounded once."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mom_eval.kernels.shapes import Axes, chosen, compute_dtype
+
+ACTIVATIONS = {"silu": F.silu, "sigmoid": F.sigmoid}
+
+
+def rms_norm(
+    x: Tensor,
+    weight: Tensor | None = None,
+    *,
+    eps: float,
+    gate: Tensor | None = None,
+    activation: str = "silu",
+) -> Tensor:
+    """RMSNorm (arXiv 1910.07467), gated: x / sqrt(mean x^2 + eps) * weight * act(gate).
+
+    Args:
+        x: [..., D].
+        weight: [D], ones unless told.
+        eps: added to the mean square.
+        gate: of the shape of x; none: the last factor is absent.
+        activation: of the gate, "silu" or "sigmoid".
+
+    Returns:
+        [..., D] in the type of x.
+
+    Raises:
+        ValueError: on shapes that do not fit, or on an unknown activation.
+    """
+    act, dtype = chosen("activation", activation, ACTIVATIONS), compute_dtype(x)
+    y = x.to(dtype)
+    y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + eps)
+    if weight is not None:
+        Axes(D=x.shape[-1]).check("weight", weight, "D")
+        y = y * weight
+    if gate is not None:
+        if gate.shape != x.shape:
+            raise ValueError(f"gate must be {list(x.shape)} like x, but it is {list(gate.shape)}")
+        y = y * act(gate.to(dtype))
+    return y.to(x.dtype)
+
+
+def l2_norm(x: Tensor) -> Tensor:
+    """The vector x / sqrt(sum x^2 + 1e-6) over the last axis, in the type of x."""
+    y = x.to(compute_dtype(x))
+    return (y * torch.rsqrt(y.square().sum(-1, keepdim=True) + 1e-6)).to(x.dtype)

@@ -1,0 +1,173 @@
+"""Which memories a token goes to, its way there, and the way back (MoM, arXiv 2502.13685).
+
+Routing sorts nothing and pads nothing. A token's row among those of its memory is the number of
+choices of that memory before it, so memories lie one after another, in each the sequences, in each
+the tokens in time order: segment m N + n holds what sequence n sent to memory m. Apart from what is
+said of `memories` in `route` and of `grouped_linear`, nothing here waits for a GPU.
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+
+from mom_eval.kernels.shapes import Axes, checked_segments, compute_dtype
+
+
+class Routes(NamedTuple):
+    """What the router chose for each token."""
+
+    memories: Tensor
+    """[L, k] int64, the chosen memories, the most probable first."""
+    weights: Tensor
+    """[L, k] float32, how much of each is read; they sum to 1."""
+    probabilities: Tensor
+    """[L, M] float32, over all memories."""
+    logits: Tensor
+    """[L, M] as given."""
+
+
+class Rows(NamedTuple):
+    """Where each choice of each token lies among the R = L k rows of all memories."""
+
+    row: Tensor
+    """[L, k] int64, the row of choice j of token t."""
+    token: Tensor
+    """[R] int64, the token of each row."""
+    cu_seqlens: Tensor
+    """[M N + 1] int64, ends of the segments: m N + n is what sequence n sent to memory m."""
+    ends: Tensor
+    """[M] int32, one past the last row of each memory."""
+
+
+def route(logits: Tensor, top_k: int, memories: Tensor | None = None) -> Routes:
+    """Choose `top_k` memories a token, with weights that sum to 1: equations 3 and 4 of MoM.
+
+    Args:
+        logits: [L, M] of the router.
+        top_k: memories a token, 1 to M; ties go to the lower index.
+        memories: [L, k] int64, the choice to take instead of the most probable one. Checking it
+            waits for the device.
+
+    Raises:
+        ValueError: on shapes that do not fit, naming the axis, or on forced memories that are out
+            of range or name one twice.
+    """
+    axes = Axes(k=top_k)
+    axes.check("logits", logits, "L M")
+    if not 1 <= top_k <= axes["M"]:
+        raise ValueError(f"top_k must be 1 to M = {axes['M']}, but it is {top_k}")
+    logits_32 = logits.to(compute_dtype(logits))
+    probabilities = logits_32.softmax(dim=-1)
+    if memories is None:
+        order = probabilities.detach().sort(dim=-1, descending=True, stable=True).indices
+        memories = order[:, :top_k]
+    else:
+        axes.check("memories", memories, "L k")
+        _check_choice(memories, axes["M"])
+    # The chosen probabilities over their sum, which cannot become 0 / 0 in this form.
+    weights = logits_32.gather(-1, memories).softmax(dim=-1)
+    return Routes(memories, weights, probabilities, logits)
+
+
+def _check_choice(memories: Tensor, count: int) -> None:
+    if ((memories < 0) | (memories >= count)).any():
+        raise ValueError(f"memories must be 0 to {count - 1}")
+    if (memories.sort(dim=-1).values.diff(dim=-1) == 0).any():
+        raise ValueError("memories must not name a memory twice for one token")
+
+
+def dispatch(memories: Tensor, num_memories: int, cu_seqlens: Tensor | None = None) -> Rows:
+    """The rows of all choices, memory-major and in time order, by running counts.
+
+    Args:
+        memories: [L, k] int64, each 0 to `num_memories` - 1, which is not checked.
+        num_memories: M.
+        cu_seqlens: [N + 1] int64 ends of the sequences, one unless told; they may be empty.
+
+    Raises:
+        ValueError: on shapes that do not fit, naming the axis.
+    """
+    Axes().check("memories", memories, "L k")
+    segments = checked_segments(cu_seqlens, memories)
+    top_k, choices = memories.shape[1], memories.flatten()
+    hits = choices[:, None] == torch.arange(num_memories, device=memories.device)
+    # How many of the choices before each one, and before the end, were of each memory.
+    before = F.pad(hits.cumsum(0), (0, 0, 1, 0))
+    ends = before[-1].cumsum(0)
+    places = before + (ends - before[-1])
+    row = places[:-1].gather(1, choices[:, None]).squeeze(1)
+    token = torch.empty_like(row).scatter(
+        0, row, torch.arange(len(row), device=row.device) // top_k
+    )
+    starts = places[segments[:-1] * top_k].T.flatten()
+    return Rows(row.view_as(memories), token, torch.cat([starts, ends[-1:]]), ends.int())
+
+
+def take(x: Tensor, rows: Rows) -> Tensor:
+    """Each row's token: x [L, ...] -> [R, ...]. Its gradient is a gather too: no atomics."""
+    return _Take.apply(x, rows.row, rows.token)
+
+
+def combine(y: Tensor, weights: Tensor, rows: Rows) -> Tensor:
+    """The weighted sum of a token's rows: y [R, ...], weights [L, k] -> [L, ...] in the type of y.
+
+    Summed in float32 in the order of the choices and rounded once; the gradients are gathers.
+    Raises ValueError on shapes that do not fit, naming the axis.
+    """
+    axes = Axes()
+    axes.check("rows.row", rows.row, "L k")
+    axes.check("weights", weights, "L k")
+    if len(y) != len(rows.token):
+        raise ValueError(f"axis R of y [R, ...] must be {len(rows.token)}, but it is {len(y)}")
+    return _Combine.apply(y, weights, rows.row, rows.token)
+
+
+def grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+    """Each row times the weight of its group: x [R, D], weight [M, O, D], ends [M] -> [R, O].
+
+    Group m is the rows `ends[m - 1]` to `ends[m]`. One grouped product on a GPU in bfloat16 where D
+    and O fill its 16-byte strides; else a product a group, which waits for the device. Raises
+    ValueError on shapes that do not fit, naming the axis.
+    """
+    axes = Axes()
+    axes.check("x", x, "R D")
+    axes.check("weight", weight, "M O D")
+    axes.check("ends", ends, "M")
+    aligned = axes["D"] % 8 == axes["O"] % 8 == 0
+    if x.is_cuda and x.dtype == torch.bfloat16 and aligned:
+        return F.grouped_mm(x, weight.mT, offs=ends)
+    sizes = ends.diff(prepend=ends.new_zeros(1)).tolist()
+    return torch.cat([F.linear(*group) for group in zip(x.split(sizes), weight, strict=True)])
+
+
+class _Take(Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, row: Tensor, token: Tensor) -> Tensor:
+        ctx.save_for_backward(row)
+        return x[token]
+
+    @staticmethod
+    def backward(ctx, *grad_outputs: Tensor):
+        (grad,), (row,) = grad_outputs, ctx.saved_tensors
+        return grad[row].sum(1, dtype=compute_dtype(grad)).to(grad.dtype), None, None
+
+
+class _Combine(Function):
+    @staticmethod
+    def forward(ctx, y: Tensor, weights: Tensor, row: Tensor, token: Tensor) -> Tensor:
+        ctx.save_for_backward(y, weights, row, token)
+        dtype = compute_dtype(y)
+        return torch.einsum("lk,lk...->l...", weights.to(dtype), y[row].to(dtype)).to(y.dtype)
+
+    @staticmethod
+    def backward(ctx, *grad_outputs: Tensor):
+        y, weights, row, token = ctx.saved_tensors
+        dtype = compute_dtype(y)
+        grad = grad_outputs[0].to(dtype)
+        of_row = torch.empty_like(weights.flatten()).scatter(0, row.flatten(), weights.flatten())
+        of_row = of_row.view(-1, *[1] * (grad.ndim - 1))
+        of_weights = torch.einsum("l...,lk...->lk", grad, y[row].to(dtype))
+        return (grad[token] * of_row).to(y.dtype), of_weights.to(weights.dtype), None, None

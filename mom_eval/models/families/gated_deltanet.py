@@ -1,0 +1,83 @@
+"""Gated DeltaNet (arXiv 2412.06464): a decay a head and the delta rule.
+
+    g    = -exp(A_log) softplus(x W_a + dt_bias)        a value head
+    beta = sigmoid(x W_b)                               doubled with allow_neg_eigval
+    q, k = l2(silu(conv(x W))),  v = silu(conv(x W_v))
+    y    = rms(o) * act(x W_gate)
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mom_eval.kernels import l2_norm
+from mom_eval.models.columns import Column
+from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads
+from mom_eval.models.families.decay import new_A_log, new_dt_bias
+
+
+class GatedDeltaNet(Family):
+    """The memory of the published Mixture-of-Memories."""
+
+    name = "gated_deltanet"
+    delta = True
+
+    @dataclass(frozen=True, kw_only=True)
+    class Options:
+        """Published names."""
+
+        num_heads: int
+        head_dim: int
+        expand_v: float = 2.0
+        num_v_heads: int | None = None
+        """None: as many as key heads."""
+        use_gate: bool = True
+        output_gate_activation: str = "silu"
+        allow_neg_eigval: bool = False
+        use_short_conv: bool = True
+        conv_size: int = 4
+        conv_bias: bool = False
+
+    def __init__(self, options: Options, hidden: int, norm_eps: float) -> None:
+        """Widths follow from heads and head_dim; hidden is free."""
+        super().__init__()
+        self.options = options
+        heads, key = options.num_heads, options.head_dim
+        self.value_heads = options.num_v_heads or heads
+        value = int(key * options.expand_v)
+        self.value_width = self.value_heads * value
+        self.reader = {"q": Column(heads * key)}
+        self.writer = {
+            "k": Column(heads * key),
+            "v": Column(self.value_width),
+            "a": Column(self.value_heads),
+            "b": Column(self.value_heads),
+        }
+        self.readout = {"gate": Column(self.value_width)} if options.use_gate else {}
+        self.conv = ("q", "k", "v") if options.use_short_conv else ()
+        self.conv_size, self.conv_bias = options.conv_size, options.conv_bias
+        self.state = {"s": (self.value_heads, key, value)}
+        self.A_log = nn.Parameter(new_A_log(self.value_heads, 1e-6, 16.0))
+        self.dt_bias = nn.Parameter(new_dt_bias(self.value_heads))
+        self.norm = RMSNorm(value, norm_eps)
+
+    def write(self, c: dict[str, Tensor], at: Stream) -> Write:
+        """The columns of L rows -> the op's inputs."""
+        q, k, v = (c[name] if self.conv else F.silu(c[name]) for name in ("q", "k", "v"))
+        heads = self.options.num_heads
+        g = -self.A_log.float().exp() * F.softplus(c["a"].float() + self.dt_bias.float())
+        beta = torch.sigmoid(c["b"].float()) * (2 if self.options.allow_neg_eigval else 1)
+        return Write(
+            l2_norm(split_heads(q, heads)),
+            l2_norm(split_heads(k, heads)),
+            split_heads(v, self.value_heads),
+            g,
+            beta,
+        )
+
+    def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:
+        """Gated norm over each head."""
+        gate = split_heads(c["gate"], self.value_heads) if self.options.use_gate else None
+        return self.norm(o, gate, self.options.output_gate_activation).flatten(-2)

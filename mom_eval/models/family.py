@@ -1,0 +1,129 @@
+"""What a family of linear sequence models is: how columns become q, k, v, g and beta.
+
+Every family is one recurrence (`kernels.gated_delta`) with gates present or absent. A family says
+which columns are read once a token (the query, the output gate) and which are written once a memory
+(key, value, whatever the gates are made of), and turns them into the op's inputs and its output
+into the mixer's. The mixer (`memory.py`) does the rest: projections, convolution, routing, state.
+"""
+
+import math
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mom_eval.kernels import gated_delta, rms_norm
+from mom_eval.models.columns import Column
+
+
+class Stream(NamedTuple):
+    """Where the rows of a packed stream stand."""
+
+    cu_seqlens: Tensor
+    """[N + 1] int64, where each segment begins and ends."""
+    positions: Tensor
+    """[L] int64, each row's position in its own sequence, from 0."""
+    seen: Tensor
+    """[N] int64, rows that each segment had before this call."""
+    across: Tensor | None = None
+    """This layer's share of a parameter that spans the layers (HGRN2's lower bound)."""
+
+
+class Write(NamedTuple):
+    """The inputs of `gated_delta` for L rows."""
+
+    q: Tensor
+    """[L, H, K]"""
+    k: Tensor
+    """[L, H, K]"""
+    v: Tensor
+    """[L, HV, V]"""
+    g: Tensor | None = None
+    """log decay: None, [L, HV] or [L, HV, K]"""
+    beta: Tensor | None = None
+    """[L, HV], with the delta rule only"""
+
+
+class RMSNorm(nn.Module):
+    """Root mean square norm over the last axis, with an optional gate (`kernels.rms_norm`)."""
+
+    def __init__(self, width: int, eps: float, affine: bool = True) -> None:
+        """`affine` False: no weight."""
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width)) if affine else None
+
+    def forward(self, x: Tensor, gate: Tensor | None = None, activation: str = "silu") -> Tensor:
+        """x [..., width]; times weight, times activation(gate [..., width])."""
+        return rms_norm(x, self.weight, eps=self.eps, gate=gate, activation=activation)
+
+
+class Family(nn.Module):
+    """Base of all families; see `docs/adding.md`.
+
+    A subclass sets the attributes below in `__init__(options, hidden, norm_eps)` and defines
+    `write` and `read_out`, or `recur` where its recurrence is more than the one op.
+    """
+
+    name: ClassVar[str]
+    delta: ClassVar[bool] = False
+    """Is the write a delta rule, which first reads what the key holds?"""
+    Options: ClassVar[type]
+    """A frozen dataclass: the family's part of a configuration, under its published names."""
+
+    reader: dict[str, Column]
+    """Read once a token and needed by the recurrence: q."""
+    writer: dict[str, Column]
+    """Read once a memory: k, v and what the gates are made of."""
+    readout: dict[str, Column]
+    """Read once a token and needed behind the recurrence: the output gate."""
+    conv: tuple[str, ...] = ()
+    """Columns that pass the short convolution, in the order of its weights."""
+    conv_size: int = 4
+    conv_bias: bool = False
+    conv_activation: str | None = "silu"
+    state: dict[str, tuple[int, ...]]
+    """What a memory keeps of a sequence: name -> shape, float32."""
+    value_width: int
+    """Width of what `read_out` returns."""
+    out_bias: bool = False
+    scale: float | None = None
+    """The op's scale; None is K^-0.5."""
+
+    def write(self, c: dict[str, Tensor], at: Stream) -> Write:
+        """The columns of L rows -> the op's inputs."""
+        raise NotImplementedError
+
+    def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:
+        """o [L, HV, V] of L tokens and the `readout` columns -> [L, value_width]."""
+        raise NotImplementedError
+
+    def recur(
+        self, c: dict[str, Tensor], at: Stream, state: dict[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run L rows through the recurrence: (o [L, HV, V], what is kept)."""
+        w = self.write(c, at)
+        o, s = gated_delta(
+            w.q, w.k, w.v, g=w.g, beta=w.beta, scale=self.scale, state=state["s"],
+            cu_seqlens=at.cu_seqlens,
+        )  # fmt: skip
+        return o, {"s": s}
+
+    def flops(self) -> int:
+        """Floating-point operations of the recurrence for one row, as the plain loop counts them.
+
+        Read and write take a multiplication and an addition an entry of the state each, the delta
+        rule's read of the old value another two.
+        """
+        entries = sum(math.prod(shape) for shape in self.state.values())
+        return (6 if self.delta else 4) * entries
+
+    @classmethod
+    def across_layers(cls, options: Any, hidden: int, num_layers: int) -> nn.Module | None:
+        """A module of the whole model whose call returns one row a layer, handed to `Stream`."""
+        return None
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[L, heads * width] -> [L, heads, width]."""
+    return x.unflatten(-1, (heads, -1))

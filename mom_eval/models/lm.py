@@ -1,0 +1,207 @@
+"""The language model: packed tokens and a state in, logits and a state out.
+
+Prefill, prefill in parts, continuation and decoding are one call. A batch is one stream of tokens
+[L] with `cu_seqlens` [N + 1]: sequence n owns tokens cu_seqlens[n] to cu_seqlens[n + 1].
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mom_eval.kernels import Routes
+from mom_eval.models.attention import Attention
+from mom_eval.models.config import ModelConfig
+from mom_eval.models.families import FAMILIES
+from mom_eval.models.family import RMSNorm, Stream
+from mom_eval.models.memory import Mixer
+from mom_eval.models.state import State
+
+
+class Output(NamedTuple):
+    """What one call returns."""
+
+    logits: Tensor
+    """[P, vocab] float32, at the positions asked for."""
+    state: State
+    routing: dict[int, Routes]
+    """Layer -> how its tokens were routed; layers with a router only."""
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate x) * up x), arXiv 2002.05202."""
+
+    def __init__(self, hidden: int, width: int) -> None:
+        """Gate and up are one weight [2 width, hidden], gate first."""
+        super().__init__()
+        self.gate_up = nn.Linear(hidden, 2 * width, bias=False)
+        self.down = nn.Linear(width, hidden, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[L, D] -> [L, D]"""
+        gate, up = self.gate_up(x).chunk(2, -1)
+        return self.down(F.silu(gate) * up)
+
+    def pieces(self) -> dict[str, Tensor]:
+        """The three published weights, as views."""
+        gate, up = self.gate_up.weight.chunk(2)
+        return {"gate.weight": gate, "up.weight": up, "down.weight": self.down.weight}
+
+
+class Block(nn.Module):
+    """x + mixer(norm(x)), then x + swiglu(norm(x)) where there is one."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        """The mixer is attention or the family's, by the config."""
+        super().__init__()
+        hidden = config.hidden_size
+        self.residual_float32 = config.residual_float32
+        self.mixer_norm = RMSNorm(hidden, config.norm_eps)
+        if layer in config.attention_layers:
+            assert config.attention is not None
+            self.mixer: Attention | Mixer = Attention(config.attention, hidden)
+        else:
+            assert config.family is not None
+            family = FAMILIES[config.family](config.options, hidden, config.norm_eps)
+            self.mixer = Mixer(family, hidden, config.memories)
+        self.mlp_norm = self.mlp = None
+        if config.intermediate_size is not None:
+            self.mlp_norm = RMSNorm(hidden, config.norm_eps)
+            self.mlp = SwiGLU(hidden, config.intermediate_size)
+
+    def forward(
+        self, x: Tensor, at: Stream, state: dict[str, Tensor], routes: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor], Routes | None]:
+        """x [L, D] -> x [L, D], the layer's state, and its routing."""
+        dtype = self.mixer_norm.weight.dtype  # type: ignore[union-attr]
+        if self.residual_float32:
+            x = x.float()
+        y, state, routing = self.mixer(self.mixer_norm(x).to(dtype), at, state, routes)
+        x = x + y
+        if self.mlp is not None and self.mlp_norm is not None:
+            x = x + self.mlp(self.mlp_norm(x).to(dtype))
+        return x, state, routing
+
+    def pieces(self) -> dict[str, Tensor]:
+        """Every parameter by its canonical name."""
+        out = {f"mixer.{name}": part for name, part in self.mixer.pieces().items()}
+        out |= {f"mixer_norm.{name}": part for name, part in self.mixer_norm.named_parameters()}
+        if self.mlp is not None and self.mlp_norm is not None:
+            out |= {f"mlp_norm.{name}": part for name, part in self.mlp_norm.named_parameters()}
+            out |= {f"mlp.{name}": part for name, part in self.mlp.pieces().items()}
+        return out
+
+
+class LM(nn.Module):
+    """A language model of any family, with one memory or many, with or without attention."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Parameters are allocated, not initialised: see `reset_parameters` and `load`."""
+        super().__init__()
+        self.config = config
+        self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        family = FAMILIES[config.family] if config.family else None
+        self.across = (
+            family.across_layers(config.options, config.hidden_size, config.num_layers)
+            if family
+            else None
+        )
+        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
+        self.norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        if config.tie_embeddings:
+            self.head.weight = self.embeddings.weight
+
+    def reset_parameters(self) -> None:
+        """Draw new weights from torch's generator."""
+        std = self.config.init_std
+        nn.init.normal_(self.embeddings.weight, std=std)
+        if not self.config.tie_embeddings:
+            nn.init.normal_(self.head.weight, std=std)
+        for block in self.layers:
+            block.mixer.reset_parameters(std)
+            if block.mlp is not None:
+                nn.init.normal_(block.mlp.gate_up.weight, std=std)
+                nn.init.normal_(block.mlp.down.weight, std=std)
+
+    def empty_state(self, sequences: int) -> State:
+        """The state of sequences of which nothing is read yet."""
+        seen = torch.zeros(sequences, dtype=torch.int64, device=self.embeddings.weight.device)
+        return State(seen, [block.mixer.empty_state(sequences) for block in self.layers])
+
+    def forward(
+        self,
+        tokens: Tensor,
+        cu_seqlens: Tensor | None = None,
+        state: State | None = None,
+        *,
+        at: Tensor | None = None,
+        routes: dict[int, Tensor] | None = None,
+    ) -> Output:
+        """Read tokens behind what the state has read.
+
+        Args:
+            tokens: [L] int64, N sequences one after the other.
+            cu_seqlens: [N + 1] int64, where they begin and end; None is one sequence.
+            state: of N sequences; None is nothing read. It is not changed.
+            at: [P] int64, indices into the L tokens whose logits are wanted; None is each
+                sequence's last token. Logits of all L tokens are never made unasked.
+            routes: layer -> [L, top_k] int64, memories to use in place of the router's choice.
+
+        Raises:
+            ValueError: shapes disagree, or a sequence without a token has no last one.
+        """
+        cu_seqlens = self._check(tokens, cu_seqlens, state, at)
+        state = self.empty_state(len(cu_seqlens) - 1) if state is None else state
+        stream = _stream(tokens, cu_seqlens, state)
+        across = None if self.across is None else self.across()
+        x, kept, routing = self.embeddings(tokens), [], {}
+        for index, (block, before) in enumerate(zip(self.layers, state.layers, strict=True)):
+            stream = stream._replace(across=None if across is None else across[index])
+            x, after, routed = block(x, stream, before, (routes or {}).get(index))
+            kept.append(after)
+            if routed is not None:
+                routing[index] = routed
+        x = x[cu_seqlens[1:] - 1 if at is None else at]
+        logits = self.head(self.norm(x).to(self.head.weight.dtype)).float()
+        return Output(logits, State(state.seen + cu_seqlens.diff(), kept), routing)
+
+    def _check(
+        self, tokens: Tensor, cu_seqlens: Tensor | None, state: State | None, at: Tensor | None
+    ) -> Tensor:
+        if tokens.ndim != 1:
+            raise ValueError(f"tokens are packed [L], got {list(tokens.shape)}")
+        if cu_seqlens is None:
+            cu_seqlens = torch.tensor([0, len(tokens)], device=tokens.device)
+        if state is not None and len(state) != len(cu_seqlens) - 1:
+            raise ValueError(f"a state of {len(state)} sequences, {len(cu_seqlens) - 1} in the call")
+        if at is None and bool((cu_seqlens.diff() == 0).any()):
+            raise ValueError("a sequence without a token has no last one; name positions with at=")
+        return cu_seqlens
+
+    def pieces(self) -> dict[str, Tensor]:
+        """Canonical name -> view into a parameter; together they are all parameters, once each."""
+        out = {"embeddings.weight": self.embeddings.weight, "norm.weight": self.norm.weight}
+        if not self.config.tie_embeddings:
+            out["head.weight"] = self.head.weight
+        if self.across is not None:
+            out |= dict(self.across.named_parameters())
+        for index, block in enumerate(self.layers):
+            out |= {f"layers.{index}.{name}": part for name, part in block.pieces().items()}
+        return out
+
+
+def _stream(tokens: Tensor, cu_seqlens: Tensor, state: State) -> Stream:
+    """Each token's position in its sequence, counted from the sequence's first token ever."""
+    index = torch.arange(len(tokens), device=tokens.device)
+    sequence = torch.searchsorted(cu_seqlens, index, right=True) - 1
+    return Stream(cu_seqlens, index - cu_seqlens[sequence] + state.seen[sequence], state.seen)
+
+
+def packed(sequences: Sequence[Sequence[int]], device: torch.device | str) -> tuple[Tensor, Tensor]:
+    """Token lists -> (tokens [L], cu_seqlens [N + 1])."""
+    lengths = torch.tensor([0, *map(len, sequences)], device=device)
+    tokens = [token for sequence in sequences for token in sequence]
+    return torch.tensor(tokens, dtype=torch.int64, device=device), lengths.cumsum(0)
