@@ -19,6 +19,10 @@ class ModelError(MomEvalError):
     """A model or its tokenizer cannot be found, loaded or used."""
 
 
+class CheckpointError(ModelError):
+    """A checkpoint's files and its configuration do not make a model."""
+
+
 class SettingError(MomEvalError):
     """The options asked for do not fit together, or do not fit the model."""
 

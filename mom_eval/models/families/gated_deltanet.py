@@ -34,7 +34,8 @@ class GatedDeltaNet(Family):
         num_v_heads: int | None = None
         """None: as many as key heads."""
         use_gate: bool = True
-        output_gate_activation: str = "silu"
+        output_gate_activation: str = "swish"
+        """swish, silu (the same) or sigmoid."""
         allow_neg_eigval: bool = False
         use_short_conv: bool = True
         conv_size: int = 4
@@ -80,4 +81,5 @@ class GatedDeltaNet(Family):
     def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:
         """Gated norm over each head."""
         gate = split_heads(c["gate"], self.value_heads) if self.options.use_gate else None
-        return self.norm(o, gate, self.options.output_gate_activation).flatten(-2)
+        activation = self.options.output_gate_activation.replace("swish", "silu")
+        return self.norm(o, gate, activation).flatten(-2)

@@ -1,0 +1,146 @@
+"""A folder -> a model: every tensor of the file used or dropped for a reason, every piece filled."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mom_eval.errors import CheckpointError
+from mom_eval.models.checkpoint import Tensors, read_json
+from mom_eval.models.config import ModelConfig
+from mom_eval.models.lm import LM
+from mom_eval.models.names import published_names, reason_to_drop
+from mom_eval.models.published_config import DEFAULTS, read_config
+
+LISTED = 12
+FLOAT32 = ("A_log", "dt_bias", "D", "lower_bounds")
+"""Pieces that gates are made of: always float32, as the gates are."""
+
+
+def known(folder: Path | str) -> bool:
+    """Is there a configuration in the folder that `load` understands?
+
+    Raises:
+        CheckpointError: there is a config.json that cannot be read.
+    """
+    path = Path(folder) / "config.json"
+    if not path.exists():
+        return False
+    config = read_json(path)
+    kind = config.get("model_type")
+    state_spaces = kind is None and (config.get("ssm_cfg") or {}).get("layer") == "Mamba2"
+    return state_spaces or kind in (*DEFAULTS, "mamba2", "mom_eval")
+
+
+def load(
+    folder: Path | str,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    allow_pickle: bool = False,
+) -> LM:
+    """Load a checkpoint of any layout in `docs/adding.md`'s list, in evaluation mode.
+
+    Args:
+        folder: with config.json and weights.
+        device: where the model goes.
+        dtype: of its weights; None keeps the file's. What gates are made of stays in float32.
+        allow_pickle: read `pytorch_model.bin` where there are no safetensors.
+
+    Raises:
+        CheckpointError: configuration and tensors do not fit; what is missing, left over or of
+            another shape is listed.
+    """
+    folder = Path(folder)
+    raw = read_json(folder / "config.json")
+    config = read_config(raw)
+    tensors = Tensors(folder, allow_pickle=allow_pickle)
+    with torch.device("meta"):
+        model = LM(config)
+    names = published_names(
+        model.pieces(), config, layout_of(raw, tensors), fused_norm=raw.get("fuse_norm", True)
+    )
+    _check(names, model.pieces(), tensors, config, folder)
+    model.to(dtype or tensors[next(iter(names))].dtype)
+    for name, parameter in model.named_parameters():
+        if name.rsplit(".", 1)[-1] in FLOAT32:
+            parameter.data = parameter.data.float()
+    model.to_empty(device=device)
+    if config.tie_embeddings:
+        model.head.weight = model.embeddings.weight
+    pieces = model.pieces()
+    with torch.no_grad():
+        for name, held in names.items():
+            _fill([pieces[piece] for piece in held], tensors[name])
+    return model.eval()
+
+
+def layout_of(raw: dict[str, Any], tensors: Tensors) -> str:
+    """Which table of `names` a checkpoint follows."""
+    if raw.get("model_type") == "mom_eval":
+        return "own"
+    if "ssm_cfg" in raw:
+        return "state-spaces"
+    if raw["model_type"] == "mamba2":
+        return "mamba2"
+    first = "model.layers.0.mlp."
+    fused = f"{first}gate_proj.weight" in tensors.shapes
+    return "fla-fused-mlp" if fused and f"{first}up_proj.weight" not in tensors.shapes else "fla"
+
+
+def _check(
+    names: dict[str, list[str]],
+    pieces: dict[str, Tensor],
+    tensors: Tensors,
+    config: ModelConfig,
+    folder: Path,
+) -> None:
+    """Compare names and shapes before anything is allocated."""
+    missing = [name for name in names if name not in tensors.shapes]
+    unused = [
+        name
+        for name in tensors.shapes
+        if name not in names and reason_to_drop(name, config) is None
+    ]
+    wrong = []
+    for name, held in names.items():
+        want = [pieces[piece].shape for piece in held]
+        expected = (sum(shape[0] for shape in want), *want[0][1:])
+        if name in tensors.shapes and _squeezed(tensors.shapes[name]) != _squeezed(expected):
+            wrong.append(f"{name} is {list(tensors.shapes[name])}, expected {list(expected)}")
+    said = [
+        f"{what}: {_listed(those)}"
+        for what, those in (("missing", missing), ("left over", unused), ("shapes", wrong))
+        if those
+    ]
+    if said:
+        raise CheckpointError(
+            f"the weights in {folder.name} do not fit its config.json ({config.name}):"
+            f" {'; '.join(said)}"
+        )
+    for name, shape in tensors.shapes.items():
+        if name == "lm_head.weight" and name not in names:
+            tied = next(n for n, held in names.items() if held == ["embeddings.weight"])
+            if shape != tensors.shapes[tied] or not torch.equal(tensors[name], tensors[tied]):
+                raise CheckpointError(
+                    f"{folder.name} says its embeddings are tied, but holds an lm_head of its own"
+                )
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Convolutions are published [C, 1, W] and held [C, W]."""
+    return (shape[0], shape[2]) if len(shape) == 3 and shape[1] == 1 else tuple(shape)
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _fill(views: list[Tensor], tensor: Tensor) -> None:
+    """Copy a published tensor into the pieces that it holds one after the other."""
+    assert tensor.numel() == sum(math.prod(view.shape) for view in views)
+    for view, part in zip(views, tensor.split([len(view) for view in views]), strict=True):
+        view.copy_(part.reshape(view.shape))
