@@ -2,7 +2,7 @@
 
 Both take what `gated_delta` has checked: q, k [L, H, K] and v [L, H, V] with a q and a k for each
 value head, g [L, 1 or H, 1 or K], beta None or [L, H, 1], state [N, H, K, V], all of one type, and
-the bounds of the segments on the host.
+the bounds of the segments as numbers of the host.
 """
 
 from itertools import pairwise
@@ -69,18 +69,16 @@ def chunked(
     chunks = Chunks(bounds, v.device)
     q, k, v = (chunks.split(x) for x in (scale * q, k, v))
     G = chunks.split(g.double()).cumsum(-2)
-    G_end = G[..., -1:, :]
-    q_in, k_in = q * _exp(G, q), k * _exp(G, k)
-    k_out, decay = k * _exp(G_end - G, k), _exp(G_end, k).mT
-    prepared = [q_in, k_out, decay, v]
+    G_end, decay = G[..., -1:, :], _exp(G, v)
+    prepared = [v, q * decay, k * _exp(G_end - G, v), _exp(G_end, v).mT]
     if beta is None:
         prepared += [_scores(q, k, G)]
     else:
         P, A = _scores(torch.stack([q, k]), k, G).unbind()
-        prepared += [P, k_in, _solution(A, chunks.split(beta))]
+        prepared += [P, k * decay, _solution(A, chunks.split(beta))]
 
     S, o, ended = chunks.first(state), [], []
-    for q_in, k_out, decay, u, P, *delta in chunks.steps(*prepared):
+    for u, q_in, k_out, decay, P, *delta in chunks.steps(*prepared):
         S, done = S.split([len(u), len(S) - len(u)])
         ended.append(done)
         if delta:

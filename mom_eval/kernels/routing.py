@@ -107,7 +107,12 @@ def dispatch(memories: Tensor, num_memories: int, cu_seqlens: Tensor | None = No
 
 
 def take(x: Tensor, rows: Rows) -> Tensor:
-    """Each row's token: x [L, ...] -> [R, ...]. Its gradient is a gather too: no atomics."""
+    """Each row's token: x [L, ...] -> [R, ...]. Its gradient is a gather too: no atomics.
+
+    Raises ValueError where x has another number of tokens, naming the axis.
+    """
+    if len(x) != len(rows.row):
+        raise ValueError(f"axis L of x [L, ...] must be {len(rows.row)}, but it is {len(x)}")
     return _Take.apply(x, rows.row, rows.token)
 
 
@@ -138,7 +143,11 @@ def grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
     axes.check("ends", ends, "M")
     aligned = axes["D"] % 8 == axes["O"] % 8 == 0
     if x.is_cuda and x.dtype == torch.bfloat16 and aligned:
-        return F.grouped_mm(x, weight.mT, offs=ends)
+        y = F.grouped_mm(x, weight.mT, offs=ends)
+        if y.requires_grad:
+            # Its gradient refuses strides of zero, which those of a sum have.
+            y.register_hook(Tensor.contiguous)
+        return y
     sizes = ends.diff(prepend=ends.new_zeros(1)).tolist()
     return torch.cat([F.linear(*group) for group in zip(x.split(sizes), weight, strict=True)])
 

@@ -48,7 +48,7 @@ def short_conv(
         seen = torch.zeros_like(segments[1:])
         ring = x.new_zeros(len(seen), weight.shape[1], len(weight))
     stream, rows, ends = _behind_past(x, ring, seen, segments)
-    y = _windows(stream, weight.to(compute_dtype(x)))[rows]
+    y = _windows(stream, weight.to(compute_dtype(x))).index_select(0, rows)
     y = y if bias is None else y + bias
     y = F.silu(y) if activation == "silu" else y
     return y.to(x.dtype), _last(stream, ends, seen + segments.diff(), ring.shape[1])

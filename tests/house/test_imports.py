@@ -13,14 +13,16 @@ ROOT = Path(__file__).resolve().parents[2]
 MAY_IMPORT = {
     "__init__": {"evalsuite"},
     "__main__": {"cli"},
-    "cli": {"__init__", "evalsuite", "tasks", "results"},
-    "evalsuite": {"tasks", "results"},
+    "cli": {"__init__", "evalsuite", "models", "tasks", "results"},
+    "evalsuite": {"models", "tasks", "results"},
+    "models": {"kernels"},
+    "kernels": set(),
     "tasks": set(),
     "results": set(),
     "errors": set(),
 }
 ONLY_IN = {
-    "lm_eval": ("mom_eval/tasks/lm_eval_tasks.py", "mom_eval/evalsuite/lm_eval_model.py"),
+    "lm_eval": ("mom_eval/tasks/lm_eval_tasks.py", "mom_eval/evalsuite/lm_eval_model/*.py"),
     "matplotlib": ("mom_eval/results/plot*.py",),
 }
 HEAVY = ("torch", "transformers", "datasets", "lm_eval", "pandas", "matplotlib", "scipy")
@@ -107,6 +109,10 @@ def test_rooms_import_one_way():
         ),
         ("mom_eval/evalsuite/run.py", "from mom_eval.cli import main"),
         ("mom_eval/errors.py", "import mom_eval.tasks.score"),
+        ("mom_eval/kernels/norm.py", "from mom_eval.models.lm import LM"),
+        ("mom_eval/models/lm.py", "from mom_eval.tasks.tokens import Tokens"),
+        ("mom_eval/evalsuite/run.py", "from mom_eval.kernels import gated_delta"),
+        ("mom_eval/tasks/score.py", "import mom_eval.models"),
         ("mom_eval/attic.py", "import json"),
         ("mom_eval/tasks/score.py", "from lm_eval.api.metrics import mean"),
         ("mom_eval/evalsuite/run.py", "import lm_eval"),
@@ -123,12 +129,14 @@ def test_a_wrong_import_is_found(where: str, source: str):
         ("mom_eval/cli.py", "from mom_eval import __version__, evaluate"),
         ("mom_eval/cli.py", "from mom_eval.results.store import Run"),
         ("mom_eval/evalsuite/run.py", "from mom_eval import tasks, results"),
-        ("mom_eval/evalsuite/lm_eval_model.py", "import lm_eval"),
+        ("mom_eval/evalsuite/lm_eval_model/own.py", "import lm_eval"),
         ("mom_eval/tasks/lm_eval_tasks.py", "from lm_eval.api.task import ConfigurableTask"),
         ("mom_eval/tasks/lm_eval/_fn.py", "from mom_eval.tasks.lm_eval_tasks import Recall"),
         ("mom_eval/results/plot_sweep.py", "from matplotlib.figure import Figure"),
         ("mom_eval/tasks/data.py", "from mom_eval.errors import DataError"),
         ("mom_eval/tasks/data.py", "from . import score"),
+        ("mom_eval/models/lm.py", "from mom_eval.kernels import gated_delta"),
+        ("mom_eval/evalsuite/run.py", "from mom_eval.models.lm import LM"),
     ],
 )
 def test_a_right_import_passes(where: str, source: str):

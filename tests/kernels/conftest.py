@@ -1,0 +1,128 @@
+"""Arguments of the two recurrences for every gate kind, and memory that is NaN until written."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from mom_eval.kernels import gated_delta, gated_slot, l2_norm
+
+KINDS = ["none", "head", "channel", "none-delta", "head-delta", "channel-delta", "slot"]
+DECAYS: dict[str, Callable[[Tensor], Tensor]] = {
+    # From numbers in [0, 1): close to 0; anything from 0 to -50; -50 at every token.
+    "mild": lambda x: -0.2 * x,
+    "wild": lambda x: -50 * x**4,
+    "full": lambda x: torch.full_like(x, -50.0),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """An op, its arguments along the tokens by name, the states, the lengths of the segments."""
+
+    op: Callable[..., tuple[Tensor, Tensor]]
+    stream: dict[str, Tensor]
+    state: Tensor
+    lengths: tuple[int, ...]
+
+    def run(self, impl: str) -> tuple[Tensor, Tensor]:
+        """Reads and states."""
+        segments = torch.tensor([0, *accumulate(self.lengths)], device=self.state.device)
+        return self.op(**self.stream, state=self.state, cu_seqlens=segments, impl=impl)
+
+    def to(self, there: torch.dtype | torch.device) -> "Case":
+        """The case in another type, or on another device."""
+        stream = {name: x.to(there) for name, x in self.stream.items()}
+        return replace(self, stream=stream, state=self.state.to(there))
+
+    def tokens(self, chosen: Tensor, state: Tensor, lengths: tuple[int, ...]) -> "Case":
+        """These tokens, in segments of these lengths, from this state."""
+        stream = {name: x[chosen] for name, x in self.stream.items()}
+        return replace(self, stream=stream, state=state, lengths=lengths)
+
+    def places(self) -> list[Tensor]:
+        """The tokens of each segment."""
+        return [torch.arange(*ends) for ends in pairwise([0, *accumulate(self.lengths)])]
+
+    def segments(self, chosen: list[int]) -> "Case":
+        """These segments, in this order."""
+        places, lengths = self.places(), tuple(self.lengths[n] for n in chosen)
+        return self.tokens(torch.cat([places[n] for n in chosen]), self.state[chosen], lengths)
+
+    def gradients(self, impl: str) -> dict[str, Tensor]:
+        """Reads, states, and the gradients of a random sum of both, by name."""
+        leaves = {name: x.clone().requires_grad_() for name, x in self.stream.items()}
+        state = self.state.clone().requires_grad_()
+        o, states = replace(self, stream=leaves, state=state).run(impl)
+        random = torch.Generator().manual_seed(9)
+        weights = [torch.randn(x.shape, generator=random).to(x) for x in (o, states)]
+        torch.autograd.backward([o, states], weights)
+        grads = {f"d{name}": x.grad for name, x in (leaves | {"state": state}).items()}
+        return {"o": o.detach(), "states": states.detach()} | grads
+
+
+def gated_delta_case(kind: str, lengths: tuple[int, ...], decay: str, sizes: tuple) -> Case:
+    random, length, (H, HV, K, V) = torch.Generator().manual_seed(7), sum(lengths), sizes
+    stream = {
+        "q": torch.randn(length, H, K, generator=random),
+        "k": l2_norm(torch.randn(length, H, K, generator=random)),
+        "v": torch.randn(length, HV, V, generator=random),
+    }
+    shapes = {"head": (length, HV), "channel": (length, HV, K)}
+    gate, _, delta = kind.partition("-")
+    if gate != "none":
+        stream["g"] = DECAYS[decay](torch.rand(shapes[gate], generator=random))
+    if delta:
+        stream["beta"] = 2 * torch.rand(length, HV, generator=random)
+    state = torch.randn(len(lengths), HV, K, V, generator=random)
+    return Case(gated_delta, stream, state, lengths)
+
+
+def gated_slot_case(lengths: tuple[int, ...], decay: str, sizes: tuple) -> Case:
+    random, length, (H, _, K, M) = torch.Generator().manual_seed(8), sum(lengths), sizes
+    q, k = torch.randn(2, length, H, K, generator=random)
+    g = DECAYS[decay](torch.rand(length, H, M, generator=random))
+    stream = {"q": q, "k": k, "s": -torch.expm1(g), "g": g}
+    return Case(gated_slot, stream, torch.randn(len(lengths), H, K, M, generator=random), lengths)
+
+
+@pytest.fixture(params=KINDS)
+def make_case(request):
+    """For each kind of recurrence: lengths -> a random float32 case; `sizes` are H, HV, K, V."""
+    kind: str = request.param
+
+    def make(lengths: tuple[int, ...], decay: str = "mild", sizes: tuple = (1, 2, 6, 5)) -> Case:
+        if kind == "slot":
+            return gated_slot_case(lengths, decay, sizes)
+        return gated_delta_case(kind, lengths, decay, sizes)
+
+    return make
+
+
+@pytest.fixture
+def relative():
+    """The distance of a tensor from the true one: root mean square of the difference over it.
+
+    Where the truth is nearly nothing, as the gradient of a gate that let nothing through, 1e-13 is:
+    it is the rounding of terms of size one that cancel.
+    """
+
+    def distance(x: Tensor, truth: Tensor) -> float:
+        difference = x.double() - truth.double()
+        return float(difference.norm() / truth.double().norm().clamp_min(1e-8))
+
+    return distance
+
+
+@pytest.fixture(autouse=True)
+def _poisoned():
+    """What torch.empty gives is NaN, or the largest integer; random numbers repeat."""
+    torch.manual_seed(0)
+    torch.use_deterministic_algorithms(True)
+    assert torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.empty(3).isnan().all()
+    yield
+    torch.use_deterministic_algorithms(False)

@@ -1,0 +1,80 @@
+"""On a GPU: the same numbers, and no waiting for it where none is promised."""
+
+from contextlib import contextmanager
+
+import pytest
+import torch
+
+from mom_eval.kernels import (
+    combine,
+    dispatch,
+    grouped_linear,
+    l2_norm,
+    rms_norm,
+    route,
+    short_conv,
+    take,
+)
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+EXACT = 1e-5
+
+
+@contextmanager
+def no_waiting():
+    """An error where an op waits for the device."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.fixture(autouse=True)
+def _as_users_run_it(_poisoned):
+    """Deterministic algorithms wait for the device; poison stays with the tests on a CPU."""
+    torch.use_deterministic_algorithms(False)
+
+
+def test_the_recurrences(make_case, relative):
+    case = make_case((65, 0, 1, 130), "wild", (1, 2, 60, 100))
+    truth = case.to(torch.float64).run("recurrent")
+    for impl in ("recurrent", "chunked"):
+        found = case.to(torch.device("cuda")).run(impl)
+        for x, expected in zip(found, truth, strict=True):
+            assert relative(x.cpu(), expected) < EXACT
+
+
+def test_routing_and_convolution_do_not_wait():
+    segments = torch.tensor([0, 20, 20, 50]).cuda()
+    logits = torch.randn(50, 4).cuda().requires_grad_()
+    x = torch.randn(50, 16).bfloat16().cuda().requires_grad_()
+    kernel, weight = torch.randn(16, 4).cuda(), torch.randn(4, 24, 16).bfloat16().cuda()
+    seen, ring = torch.zeros_like(segments[1:]), torch.zeros_like(x[:12]).view(3, 4, 16)
+    with no_waiting():
+        routes = route(logits, top_k=2)
+        rows = dispatch(routes.memories, 4, segments)
+        y, _ = short_conv(l2_norm(x), kernel, ring=ring, seen=seen, cu_seqlens=segments)
+        product = grouped_linear(take(y, rows), weight, rows.ends)
+        combine(rms_norm(product, eps=1e-5), routes.weights, rows).float().square().sum().backward()
+    assert x.grad is not None
+    assert logits.grad is not None
+    assert x.grad.isfinite().all()
+    assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 6e-3)])
+@pytest.mark.parametrize("width", [24, 20])
+def test_grouped_products(relative, dtype, bound, width):
+    """The width of 20 fills no 16 bytes in bfloat16, and goes the other way."""
+    x = torch.randn(50, 16, dtype=dtype).cuda().requires_grad_()
+    weight = torch.randn(4, width, 16, dtype=dtype).cuda().requires_grad_()
+    ends = torch.tensor([7, 7, 49, 50], dtype=torch.int32).cuda()
+    y = grouped_linear(x, weight, ends)
+    # A sum's gradient has strides of zero.
+    y.sum().backward()
+    wide = [t.detach().cpu().double().requires_grad_() for t in (x, weight)]
+    truth = grouped_linear(*wide, ends.cpu())
+    truth.sum().backward()
+    for found, expected in ((y, truth), (x.grad, wide[0].grad), (weight.grad, wide[1].grad)):
+        assert relative(found.detach().cpu(), expected.detach()) < bound
