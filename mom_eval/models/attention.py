@@ -84,7 +84,7 @@ class Attention(nn.Module):
 
 
 def _append(kept: Tensor, new: Tensor, at: Stream, total: Tensor) -> Tensor:
-    """kept [N, S, H, K] and new rows [L, H, K] -> [N, longest total, H, K]."""
+    """Kept [N, S, H, K] and new rows [L, H, K] -> [N, longest total, H, K]."""
     sequences, entries, *rest = kept.shape
     longest = max(int(total.max()), entries)
     out = torch.cat([kept, kept.new_zeros(sequences, longest - entries, *rest)], 1)

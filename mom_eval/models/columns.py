@@ -56,8 +56,10 @@ class Columns(nn.Module):
         for name, up in self.up.items():
             out[name] = self._product(out[name], up, ends)
         if len(self.bias):
-            group = None if ends is None else torch.searchsorted(
-                ends, torch.arange(len(x), device=x.device), right=True
+            group = (
+                None
+                if ends is None
+                else torch.searchsorted(ends, torch.arange(len(x), device=x.device), right=True)
             )
             for name, bias in self.bias.items():
                 out[name] = out[name] + (bias if group is None else bias[group])

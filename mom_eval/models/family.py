@@ -54,7 +54,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width)) if affine else None
 
     def forward(self, x: Tensor, gate: Tensor | None = None, activation: str = "silu") -> Tensor:
-        """x [..., width]; times weight, times activation(gate [..., width])."""
+        """X [..., width]; times weight, times activation(gate [..., width])."""
         return rms_norm(x, self.weight, eps=self.eps, gate=gate, activation=activation)
 
 
@@ -95,7 +95,7 @@ class Family(nn.Module):
         raise NotImplementedError
 
     def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:
-        """o [L, HV, V] of L tokens and the `readout` columns -> [L, value_width]."""
+        """O [L, HV, V] of L tokens and the `readout` columns -> [L, value_width]."""
         raise NotImplementedError
 
     def recur(

@@ -5,7 +5,7 @@ Prefill, prefill in parts, continuation and decoding are one call. A batch is on
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +40,7 @@ class SwiGLU(nn.Module):
         self.down = nn.Linear(width, hidden, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[L, D] -> [L, D]"""
+        """[L, D] -> [L, D]."""
         gate, up = self.gate_up(x).chunk(2, -1)
         return self.down(F.silu(gate) * up)
 
@@ -74,7 +74,7 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, at: Stream, state: dict[str, Tensor], routes: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor], Routes | None]:
-        """x [L, D] -> x [L, D], the layer's state, and its routing."""
+        """X [L, D] -> x [L, D], the layer's state, and its routing."""
         dtype = self.mixer_norm.weight.dtype  # type: ignore[union-attr]
         if self.residual_float32:
             x = x.float()
@@ -108,7 +108,8 @@ class LM(nn.Module):
             if family
             else None
         )
-        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
+        # Any: a checker takes what is in a ModuleList for a tensor or any module.
+        self.layers: Any = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_embeddings:
@@ -176,7 +177,9 @@ class LM(nn.Module):
         if cu_seqlens is None:
             cu_seqlens = torch.tensor([0, len(tokens)], device=tokens.device)
         if state is not None and len(state) != len(cu_seqlens) - 1:
-            raise ValueError(f"a state of {len(state)} sequences, {len(cu_seqlens) - 1} in the call")
+            raise ValueError(
+                f"a state of {len(state)} sequences, {len(cu_seqlens) - 1} in the call"
+            )
         if at is None and bool((cu_seqlens.diff() == 0).any()):
             raise ValueError("a sequence without a token has no last one; name positions with at=")
         return cu_seqlens

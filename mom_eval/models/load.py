@@ -1,4 +1,4 @@
-"""A folder -> a model: every tensor of the file used or dropped for a reason, every piece filled."""
+"""A folder -> a model: every tensor used or dropped for a reason, every piece filled."""
 
 import math
 from pathlib import Path

@@ -77,9 +77,7 @@ def _stem(piece: str, table: dict[str, str]) -> tuple[int, str]:
     return order, table.get(stem, stem) + dot + rest
 
 
-def _fla(
-    piece: str, config: ModelConfig, mlp: dict[str, str], fused_norm: bool
-) -> tuple[int, str]:
+def _fla(piece: str, config: ModelConfig, mlp: dict[str, str], fused_norm: bool) -> tuple[int, str]:
     whole = {"head.weight": "lm_head.weight"}
     layer = _LAYER.fullmatch(piece)
     if layer is None:

@@ -23,7 +23,13 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "gated_deltanet": {"num_heads": 6, "head_dim": 256, "num_hidden_layers": 21},
     "kda": {"num_heads": 16, "head_dim": 128},
     "gsa": {"num_heads": 4, "num_slots": 64},
-    "mom": {"num_heads": 4, "head_dim": 256, "expand_v": 1.0, "num_memories": 4, "shared_mem": True},
+    "mom": {
+        "num_heads": 4,
+        "head_dim": 256,
+        "expand_v": 1.0,
+        "num_memories": 4,
+        "shared_mem": True,
+    },
     "mom_gated_deltanet": {
         **{"num_heads": 6, "head_dim": 256, "num_hidden_layers": 21, "num_memories": 8},
         "shared_mem": False,
@@ -75,6 +81,9 @@ MUST_BE: dict[str, tuple[Any, ...]] = {
 }
 """Values other than these ask for what no family here does."""
 
+NOT_IN_MOM = {"num_v_heads", "allow_neg_eigval", "output_gate_activation"}
+"""Options of Gated DeltaNet that the published MoM over it does not know."""
+
 BOUNDS = {
     "vocab_size": 2**20,
     "hidden_size": 2**16,
@@ -113,6 +122,8 @@ def read_config(config: dict[str, Any]) -> ModelConfig:
             known = ", ".join([*DEFAULTS, "mamba2", "mom_eval"])
             raise CheckpointError(f"config.json has model_type {kind!r}; known here: {known}")
         return _fla(str(kind), COMMON | DEFAULTS[str(kind)] | _plain(config))
+    except KeyError as error:
+        raise CheckpointError(f"config.json lacks {error}") from error
     except (TypeError, ValueError, ArithmeticError) as error:
         raise CheckpointError(f"config.json does not describe a model: {error}") from error
 
@@ -165,7 +176,7 @@ def _fla(kind: str, config: dict[str, Any]) -> ModelConfig:
                 common_kv=config.get("single_kv_proj", False),
             )
         options = _options(family, config)
-        read |= {field.name for field in fields(options)}
+        read |= {field.name for field in fields(options)} - (NOT_IN_MOM if routed else set())
         attention_layers = ()
         if hybrid := config["attn"]:
             attention_layers = tuple(hybrid["layers"])
@@ -250,8 +261,8 @@ def _mamba2(config: dict[str, Any]) -> ModelConfig:
 
 
 def _state_spaces(config: dict[str, Any]) -> dict[str, Any]:
-    """state-spaces/mamba2-*: d_model, n_layer, ssm_cfg, and a vocabulary filled up to a multiple."""
-    ssm = dict(config["ssm_cfg"])
+    """state-spaces/mamba2-*: d_model, n_layer, ssm_cfg, a vocabulary filled up to a multiple."""
+    ssm: dict[str, Any] = dict(config["ssm_cfg"])
     layer = ssm.pop("layer", "Mamba1")
     if layer != "Mamba2" or config.get("attn_layer_idx") or config.get("d_intermediate"):
         raise CheckpointError(f"config.json describes a {layer} with parts that are not built here")

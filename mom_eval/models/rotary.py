@@ -1,7 +1,7 @@
 """Rotary positions (RoFormer, arXiv 2104.09864, eq. 34), halves rotated against each other.
 
-    x1, x2 = the halves of x;  a_i = position * theta^(-i / (K / 2))
-    rotate(x) = [x1 cos a - x2 sin a, x2 cos a + x1 sin a]
+x1, x2 = the halves of x;  a_i = position * theta^(-i / (K / 2))
+rotate(x) = [x1 cos a - x2 sin a, x2 cos a + x1 sin a]
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""A model -> a folder that flash-linear-attention loads; our own layout for what it cannot express."""
+"""A model -> a folder that flash-linear-attention loads; our own layout where it has no words."""
 
 import json
 from dataclasses import asdict, replace
@@ -12,7 +12,7 @@ from torch import Tensor
 from mom_eval.models.config import AttentionOptions, ModelConfig
 from mom_eval.models.lm import LM
 from mom_eval.models.names import published_names
-from mom_eval.models.published_config import COMMON, own_config, read_config
+from mom_eval.models.published_config import COMMON, NOT_IN_MOM, own_config, read_config
 
 ARCHITECTURES = {
     "linear_attn": "LinearAttentionForCausalLM",
@@ -89,6 +89,7 @@ def fla_config(config: ModelConfig) -> dict[str, Any] | None:
             if kind == "gsa":
                 written["gate_logit_normalizer"] = given["gate_logit_normalizer"]
     if kind == "mom":
+        written = {key: value for key, value in written.items() if key not in NOT_IN_MOM}
         written |= _mom(config, written)
     if config.attention is not None:
         written |= _attention(config, config.attention)

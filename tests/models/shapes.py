@@ -8,7 +8,12 @@ from torch import Tensor
 from mom_eval.models import FAMILIES, LM, AttentionOptions, Memories, ModelConfig, packed
 
 OPTIONS = {
-    "linear_attn": {"num_heads": 2, "num_kv_heads": 1, "feature_map": "elu", "norm_feature_map": True},
+    "linear_attn": {
+        "num_heads": 2,
+        "num_kv_heads": 1,
+        "feature_map": "elu",
+        "norm_feature_map": True,
+    },
     "retnet": {"num_heads": 2},
     "gla": {"num_heads": 2, "use_short_conv": True},
     "hgrn2": {"expand_ratio": 16},

@@ -1,8 +1,8 @@
 """DeltaNet (arXiv 2406.06484): the delta rule without decay.
 
-    beta = sigmoid(x W_b)                    doubled with allow_neg_eigval; 1 without use_beta
-    q, k = norm(act(conv(x W))),  v = silu(conv(x W_v))
-    y    = rms(o) [* silu(x W_gate)]
+beta = sigmoid(x W_b)                    doubled with allow_neg_eigval; 1 without use_beta
+q, k = norm(act(conv(x W))),  v = silu(conv(x W_v))
+y    = rms(o) [* silu(x W_gate)]
 """
 
 from dataclasses import dataclass

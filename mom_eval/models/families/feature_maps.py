@@ -7,17 +7,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+FUNCTIONS = {
+    "identity": lambda x: x,
+    "relu": F.relu,
+    "silu": F.silu,
+    "swish": F.silu,
+    "elu": lambda x: F.elu(x) + 1,
+}
+"""Maps without parameters; all keep the width."""
+
 
 class Elementwise(nn.Module):
-    """A map without parameters: identity, relu, silu, or elu + 1."""
-
-    FUNCTIONS = {
-        "identity": lambda x: x,
-        "relu": F.relu,
-        "silu": F.silu,
-        "swish": F.silu,
-        "elu": lambda x: F.elu(x) + 1,
-    }
+    """One of `FUNCTIONS`."""
 
     def __init__(self, name: str, width: int) -> None:
         """`width`: a head's; it stays."""
@@ -25,8 +26,8 @@ class Elementwise(nn.Module):
         self.name, self.width = name, width
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., width] -> [..., width]"""
-        return self.FUNCTIONS[self.name](x)
+        """[..., width] -> [..., width]."""
+        return FUNCTIONS[self.name](x)
 
 
 class Hadamard(nn.Module):
@@ -39,7 +40,7 @@ class Hadamard(nn.Module):
         self.layer1, self.layer2 = nn.Linear(width, width), nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., width] -> [..., width]"""
+        """[..., width] -> [..., width]."""
         return self.layer1(x) * self.layer2(x)
 
 
@@ -53,7 +54,7 @@ class Hedgehog(nn.Module):
         self.layer = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., width] -> [..., 2 width]"""
+        """[..., width] -> [..., 2 width]."""
         y = 2 * self.layer(x)
         return torch.cat([y, -y], -1).softmax(-1)
 
@@ -68,7 +69,7 @@ class T2R(nn.Module):
         self.layer = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., width] -> [..., width]"""
+        """[..., width] -> [..., width]."""
         return self.layer(x).relu()
 
 
@@ -83,7 +84,7 @@ class DPFP(nn.Module):
         self.width = 2 * self.NU * width
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., width] -> [..., 2 NU width]"""
+        """[..., width] -> [..., 2 NU width]."""
         x = torch.cat([x.relu(), (-x).relu()], -1)
         return torch.cat([x * x.roll(shift, -1) for shift in range(1, self.NU + 1)], -1)
 
@@ -99,8 +100,6 @@ def feature_map(name: str, width: int) -> nn.Module:
     """
     if name in LEARNED:
         return LEARNED[name](width)
-    if name not in Elementwise.FUNCTIONS:
-        raise ValueError(
-            f"no feature map {name!r}; there are {', '.join([*LEARNED, *Elementwise.FUNCTIONS])}"
-        )
+    if name not in FUNCTIONS:
+        raise ValueError(f"no feature map {name!r}; there are {', '.join([*LEARNED, *FUNCTIONS])}")
     return Elementwise(name, width)

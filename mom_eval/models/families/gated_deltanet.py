@@ -1,9 +1,9 @@
 """Gated DeltaNet (arXiv 2412.06464): a decay a head and the delta rule.
 
-    g    = -exp(A_log) softplus(x W_a + dt_bias)        a value head
-    beta = sigmoid(x W_b)                               doubled with allow_neg_eigval
-    q, k = l2(silu(conv(x W))),  v = silu(conv(x W_v))
-    y    = rms(o) * act(x W_gate)
+g    = -exp(A_log) softplus(x W_a + dt_bias)        a value head
+beta = sigmoid(x W_b)                               doubled with allow_neg_eigval
+q, k = l2(silu(conv(x W))),  v = silu(conv(x W_v))
+y    = rms(o) * act(x W_gate)
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from mom_eval.kernels import l2_norm
 from mom_eval.models.columns import Column
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads
 from mom_eval.models.families.decay import new_A_log, new_dt_bias
+from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads
 
 
 class GatedDeltaNet(Family):

@@ -1,7 +1,7 @@
 """Gated linear attention (arXiv 2312.06635): a decay a key channel, no delta rule.
 
-    g = logsigmoid(x W_1 W_2 + b) / gate_logit_normalizer        W_1 [D, 16]
-    y = rms(o) * silu(x W_gate)
+g = logsigmoid(x W_1 W_2 + b) / gate_logit_normalizer        W_1 [D, 16]
+y = rms(o) * silu(x W_gate)
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """Gated slot attention (arXiv 2409.07146): M slots that are read by a softmax.
 
-    g = logsigmoid(x W_f) / gate_logit_normalizer        a slot, s = 1 - exp g
-    K~ <- exp(g) K~ + s k^T,  V~ <- exp(g) V~ + s v^T     K~ [M, K], V~ [M, V]
-    o = V~^T softmax(K~ q)
-    y = rms(silu(o))                                      over all heads at once
+g = logsigmoid(x W_f) / gate_logit_normalizer        a slot, s = 1 - exp g
+K~ <- exp(g) K~ + s k^T,  V~ <- exp(g) V~ + s v^T     K~ [M, K], V~ [M, V]
+o = V~^T softmax(K~ q)
+y = rms(silu(o))                                      over all heads at once
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,6 @@ from mom_eval.kernels import gated_delta, gated_slot
 from mom_eval.models.columns import Column
 from mom_eval.models.families.feature_maps import feature_map
 from mom_eval.models.family import Family, RMSNorm, Stream, split_heads
-
 
 NORM_EPS = 1e-5
 """The published models were trained with this one, whatever their configuration's norm_eps says."""

@@ -1,9 +1,9 @@
 """HGRN2 (arXiv 2404.07904): a decay a key channel that is also the key.
 
-    f = b + (1 - b) sigmoid(x W_f)        b: the layer's lower bound, none in the first layer
-    g = log f, k = 1 - f, v = x W_i, q = silu(x W_q)
-    y = rms(o)                            over all heads at once
-    b = cumsum over layers of softmax(lower_bounds), minus its first row
+f = b + (1 - b) sigmoid(x W_f)        b: the layer's lower bound, none in the first layer
+g = log f, k = 1 - f, v = x W_i, q = silu(x W_q)
+y = rms(o)                            over all heads at once
+b = cumsum over layers of softmax(lower_bounds), minus its first row
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from mom_eval.models.columns import Column
 from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads
-
 
 NORM_EPS = 1e-5
 """The published models were trained with this one, whatever their configuration's norm_eps says."""

@@ -1,9 +1,9 @@
 """Kimi Delta Attention (arXiv 2510.26692): a decay a key channel and the delta rule.
 
-    g    = -exp(A_log) softplus(f + dt_bias)            f = x W_1 W_2, a channel of each value head
-    g    = lower_bound sigmoid(exp(A_log) (f + dt_bias))       where a lower bound is given
-    beta = sigmoid(x W_b)                               doubled with allow_neg_eigval
-    y    = rms(o) * sigmoid(x W_3 W_4 + b)
+g    = -exp(A_log) softplus(f + dt_bias)            f = x W_1 W_2, a channel of each value head
+g    = lower_bound sigmoid(exp(A_log) (f + dt_bias))       where a lower bound is given
+beta = sigmoid(x W_b)                               doubled with allow_neg_eigval
+y    = rms(o) * sigmoid(x W_3 W_4 + b)
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,9 @@
 """Linear attention (arXiv 2006.16236): no decay, no delta rule.
 
-    q = phi_q(x W_q), k = phi_k(x W_k), v = x W_v
-    o = scale * S^T q                        S = sum k v^T
-    o = o / (scale * z . q + 1e-10)          normalised form, z = sum k
-    y = rms(o)
+q = phi_q(x W_q), k = phi_k(x W_k), v = x W_v
+o = scale * S^T q                        S = sum k v^T
+o = o / (scale * z . q + 1e-10)          normalised form, z = sum k
+y = rms(o)
 """
 
 from dataclasses import dataclass

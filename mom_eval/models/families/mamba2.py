@@ -1,16 +1,16 @@
 """Mamba-2 (arXiv 2405.21060): a decay a head, and a value scaled by the time step.
 
-    x, B, C = silu(conv([x W_x, x W_B, x W_C] + bias)),  dt = clamp(softplus(x W_dt + dt_bias))
-    q = C, k = B, v = dt x, g = -exp(A_log) dt, scale 1
-    y = rms((o + D x) * silu(z))          over groups of channels, the gate before the norm
+x, B, C = silu(conv([x W_x, x W_B, x W_C] + bias)),  dt = clamp(softplus(x W_dt + dt_bias))
+q = C, k = B, v = dt x, g = -exp(A_log) dt, scale 1
+y = rms((o + D x) * silu(z))          over groups of channels, the gate before the norm
 """
 
 import math
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-import torch
 
 from mom_eval.models.columns import Column
 from mom_eval.models.families.decay import new_A_log, new_dt_bias
