@@ -92,7 +92,7 @@ class DPFP(nn.Module):
 LEARNED = {"elementwise_product": Hadamard, "hedgehog": Hedgehog, "t2r": T2R, "dpfp": DPFP}
 
 
-def feature_map(name: str, width: int) -> nn.Module:
+def feature_map(name: str, width: int) -> "Hadamard | Hedgehog | T2R | DPFP | Elementwise":
     """The map of a published name; its `.width` is the width of what it returns.
 
     Raises:

@@ -56,9 +56,10 @@ class HGRN2(Family):
         super().__init__()
         if options.expand_ratio is None and options.num_heads is None:
             raise ValueError("one of expand_ratio and num_heads must be given")
-        self.heads = hidden // options.expand_ratio if options.expand_ratio else options.num_heads
+        ratio = options.expand_ratio
+        self.heads = hidden // ratio if ratio else options.num_heads or 0
         if not self.heads or hidden % self.heads:
-            raise ValueError(f"expand_ratio {options.expand_ratio} does not divide hidden {hidden}")
+            raise ValueError(f"hidden {hidden} does not divide into heads of {ratio}")
         self.value_width = hidden
         self.reader = {"q": Column(hidden)}
         self.writer = {"f": Column(hidden), "i": Column(hidden)}

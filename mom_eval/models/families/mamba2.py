@@ -85,7 +85,7 @@ class Mamba2(Family):
     def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:
         """Gate and norm; the norm's groups are those of B and C."""
         o, z = o.flatten(-2).float(), c["z"].float()
-        if self.norm is None:
+        if self.norm is None or self.norm.weight is None:
             return (o * F.silu(z)).to(c["z"].dtype)
         before = self.options.norm_before_gate
         grouped = (o if before else o * F.silu(z)).unflatten(-1, (self.options.n_groups, -1))
