@@ -72,7 +72,7 @@ class GoldenError(Exception):
 
 
 def layouts(hidden: int, heads: int) -> dict[str, Layout]:
-    """Every layout at a size, by name; hidden is a multiple of heads, and a head of 8.
+    """Every layout at a size, by name; hidden / heads is a multiple of 8.
 
     The first of a family is the published form, the others turn on what it can do besides.
     """
@@ -130,14 +130,14 @@ def common(kind: str, hidden: int) -> dict[str, Any]:
     return {**size, **mlp, "norm_eps": 1e-2}
 
 
-def build(layout: Layout, seed: int = SEED) -> PreTrainedModel:
+def build(layout: Layout) -> PreTrainedModel:
     """The model of a layout with weights that all matter, in float32 on the CPU."""
     import fla  # noqa: F401  registers its model types with transformers
     from transformers import AutoConfig, AutoModelForCausalLM
 
     kind, options = layout
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **options)).eval()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(SEED)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(drawn(name, torch.randn(parameter.shape, generator=generator)))

@@ -18,6 +18,8 @@ from mom_eval.models.rotary import rotate
 
 QK_NORM_EPS = 1e-5
 """Published checkpoints with normalised queries and keys were trained with this one."""
+QUERIES = 512
+"""Queries that `_sdpa` takes at a time, so that its mask does not grow with the square of L."""
 
 
 class Attention(nn.Module):
@@ -97,21 +99,27 @@ def _sdpa(
     q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, window: int | None
 ) -> Tensor:
     """Sequence by sequence: q [L, H, K], all keys and values [Lk, Hkv, K] -> [L, H, K]."""
-    out = []
+    out = [q[:0]]
     bounds = zip(pairwise(cu_q.tolist()), pairwise(cu_k.tolist()), strict=True)
     for (q_start, q_end), (k_start, k_end) in bounds:
-        last = torch.arange(k_end - k_start - (q_end - q_start), k_end - k_start, device=q.device)
-        back = last[:, None] - torch.arange(k_end - k_start, device=q.device)
-        seen = (back >= 0) if window is None else (back >= 0) & (back < window)
-        o = F.scaled_dot_product_attention(
-            q[q_start:q_end].transpose(0, 1),
-            k[k_start:k_end].transpose(0, 1),
-            v[k_start:k_end].transpose(0, 1),
-            attn_mask=seen,
-            enable_gqa=True,
-        )
-        out.append(o.transpose(0, 1))
+        for start in range(q_start, q_end, QUERIES):
+            end = min(start + QUERIES, q_end)
+            # Queries are a sequence's last tokens, so both ends are the same token.
+            first, last = start - q_end + k_end, end - q_end + k_end
+            oldest = k_start if window is None else max(k_start, first - window + 1)
+            out.append(_rows(q[start:end], k[oldest:last], v[oldest:last], window))
     return torch.cat(out)
+
+
+def _rows(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
+    """Queries [L, H, K] of the last L of Lk tokens, whose keys and values are [Lk, Hkv, K]."""
+    places = torch.arange(len(k), device=q.device)
+    back = places[len(k) - len(q) :, None] - places
+    seen = back >= 0 if window is None else (back >= 0) & (back < window)
+    # Without an axis for the batch, torch takes no fused kernel on a CPU.
+    q, k, v = (y.transpose(0, 1)[None] for y in (q, k, v))
+    o = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True)
+    return o[0].transpose(0, 1)
 
 
 def _flash(

@@ -37,7 +37,7 @@ def load_balance(routing: Mapping[int, Routes], *, by_layer: bool = False) -> Te
 
 
 def z_loss(routing: Mapping[int, Routes]) -> Tensor:
-    """mean (logsumexp of the router's logits)^2 (ST-MoE, arXiv 2202.08906, eq. 5), a scalar.
+    """Mean (logsumexp of the router's logits)^2 (ST-MoE, arXiv 2202.08906, eq. 5), a scalar.
 
     Raises:
         ValueError: nothing was routed.

@@ -9,6 +9,7 @@ import math
 import pickle
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -51,11 +52,16 @@ class Tensors:
             )
         for path in paths:
             try:
-                tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+                zipped = is_zipfile(path)  # files of before torch 1.6 are none and cannot be mapped
+                tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
             except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
                 first = str(error).splitlines()[0]
                 raise CheckpointError(f"{path.name} is no file of tensors: {first}") from error
-            self._pickled |= tensors
+            if not isinstance(tensors, dict):
+                raise CheckpointError(f"{path.name} holds no dictionary of tensors")
+            self._pickled |= {
+                str(name): tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)
+            }
         self.shapes = {name: tuple(tensor.shape) for name, tensor in self._pickled.items()}
 
     def numel(self) -> int:
@@ -90,8 +96,10 @@ def _weight_files(folder: Path) -> list[Path]:
     for stem, suffix in (("model", "safetensors"), ("pytorch_model", "bin")):
         index = folder / f"{stem}.{suffix}.index.json"
         if index.exists():
-            shards = sorted(set(read_json(index).get("weight_map", {}).values()))
-            paths = [folder / Path(str(name)).name for name in shards]
+            shards = read_json(index).get("weight_map")
+            if not isinstance(shards, dict):
+                raise CheckpointError(f"{index.name} in {folder.name} names no shards")
+            paths = [folder / Path(name).name for name in sorted(set(map(str, shards.values())))]
             missing = [path.name for path in paths if not path.exists()]
             if missing or not paths:
                 raise CheckpointError(

@@ -124,6 +124,11 @@ class Family(nn.Module):
         return None
 
 
+def wide(x: Tensor) -> Tensor:
+    """In float32 at least: what gates and states are computed in."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """[L, heads * width] -> [L, heads, width]."""
     return x.unflatten(-1, (heads, -1))

@@ -15,7 +15,7 @@ from mom_eval.kernels import Routes
 from mom_eval.models.attention import Attention
 from mom_eval.models.config import ModelConfig
 from mom_eval.models.families import FAMILIES
-from mom_eval.models.family import RMSNorm, Stream
+from mom_eval.models.family import RMSNorm, Stream, wide
 from mom_eval.models.memory import Mixer
 from mom_eval.models.state import State
 
@@ -77,7 +77,7 @@ class Block(nn.Module):
         """X [L, D] -> x [L, D], the layer's state, and its routing."""
         dtype = self.mixer_norm.weight.dtype  # type: ignore[union-attr]
         if self.residual_float32:
-            x = x.float()
+            x = wide(x)
         y, state, routing = self.mixer(self.mixer_norm(x).to(dtype), at, state, routes)
         x = x + y
         if self.mlp is not None and self.mlp_norm is not None:
@@ -166,7 +166,7 @@ class LM(nn.Module):
             if routed is not None:
                 routing[index] = routed
         x = x[cu_seqlens[1:] - 1 if at is None else at]
-        logits = self.head(self.norm(x).to(self.head.weight.dtype)).float()
+        logits = wide(self.head(self.norm(x).to(self.head.weight.dtype)))
         return Output(logits, State(state.seen + cu_seqlens.diff(), kept), routing)
 
     def _check(

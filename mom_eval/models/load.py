@@ -11,7 +11,7 @@ from mom_eval.errors import CheckpointError
 from mom_eval.models.checkpoint import Tensors, read_json
 from mom_eval.models.config import ModelConfig
 from mom_eval.models.lm import LM
-from mom_eval.models.names import published_names, reason_to_drop
+from mom_eval.models.names import as_spelled, published_names, reason_to_drop
 from mom_eval.models.published_config import DEFAULTS, read_config
 
 LISTED = 12
@@ -57,13 +57,11 @@ def load(
     raw = read_json(folder / "config.json")
     config = read_config(raw)
     tensors = Tensors(folder, allow_pickle=allow_pickle)
-    with torch.device("meta"):
-        model = LM(config)
-    names = published_names(
-        model.pieces(), config, layout_of(raw, tensors), fused_norm=raw.get("fuse_norm", True)
-    )
+    model = _shaped(config, tensors)
+    layout = layout_of(raw, tensors)
+    names = as_spelled(published_names(model.pieces(), config, layout), tensors.shapes)
     _check(names, model.pieces(), tensors, config, folder)
-    model.to(dtype or tensors[next(iter(names))].dtype)
+    model.to(dtype or _dtype(names, tensors))
     for name, parameter in model.named_parameters():
         if name.rsplit(".", 1)[-1] in FLOAT32:
             parameter.data = parameter.data.float()
@@ -75,6 +73,31 @@ def load(
         for name, held in names.items():
             _fill([pieces[piece] for piece in held], tensors[name])
     return model.eval()
+
+
+def _shaped(config: ModelConfig, tensors: Tensors) -> LM:
+    """The model without its numbers."""
+    memories = config.memories
+    each = 1 if memories is None or memories.common_kv else memories.num_memories
+    if config.num_layers * each > len(tensors.shapes):
+        raise CheckpointError(
+            f"config.json describes {config.num_layers * each} layers and memories, and the file"
+            f" has {len(tensors.shapes)} tensors"
+        )
+    try:
+        with torch.device("meta"):
+            return LM(config)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        first = str(error).splitlines()[0]
+        raise CheckpointError(f"config.json does not describe a model: {first}") from error
+
+
+def _dtype(names: dict[str, list[str]], tensors: Tensors) -> torch.dtype:
+    """The file's, by what its first matrix is stored in."""
+    dtype = tensors[next(iter(names))].dtype
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
+        raise CheckpointError(f"the weights are stored as {dtype}; expected floating-point numbers")
+    return dtype
 
 
 def layout_of(raw: dict[str, Any], tensors: Tensors) -> str:

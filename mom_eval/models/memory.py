@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mom_eval.kernels import Routes, combine, dispatch, route, short_conv, take
 from mom_eval.models.columns import Columns
-from mom_eval.models.family import Family, Stream
+from mom_eval.models.family import Family, Stream, wide
 
 ROUTED = "memories."
 """Prefix of what routed memories keep: [N, M, ...]; everything else is [N, ...]."""
@@ -108,7 +108,8 @@ class Mixer(nn.Module):
         out = {}
         for prefix, lead in self._kept(sequences):
             for name, shape in shapes.items():
-                out[prefix + name] = like.new_zeros(*lead, *shape, dtype=torch.float32)
+                dtype = torch.promote_types(like.dtype, torch.float32)
+                out[prefix + name] = like.new_zeros(*lead, *shape, dtype=dtype)
             if self.conv is not None:
                 channels, taps = self.conv.weight.shape
                 out[f"{prefix}ring"] = like.new_zeros(*lead, taps, channels)
@@ -144,7 +145,7 @@ class Mixer(nn.Module):
         own = self.writer(x) if self.writer is not None else {}
         y, kept, routing = None, {}, None
         if self.router is not None and self.memories is not None:
-            logits = F.linear(x.float(), self.router.weight.float())
+            logits = F.linear(wide(x), wide(self.router.weight))
             routing = route(logits, self.memories.top_k, routes)
             y, kept = self._routed(x, read, own, at, state, routing)
         if self.shared:

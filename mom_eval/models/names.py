@@ -6,7 +6,7 @@ stems that share a published name are joined in the order of the table.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from mom_eval.models.config import ModelConfig
 
@@ -46,7 +46,7 @@ _LAYER = re.compile(r"layers\.(\d+)\.(mixer_norm|mlp_norm|mixer|mlp)\.(.+)")
 
 
 def published_names(
-    pieces: Iterable[str], config: ModelConfig, layout: str, *, fused_norm: bool = True
+    pieces: Iterable[str], config: ModelConfig, layout: str
 ) -> dict[str, list[str]]:
     """Published name -> the pieces it holds, in their order.
 
@@ -55,7 +55,6 @@ def published_names(
         config: of the model.
         layout: `fla`, `fla-fused-mlp` (linear-moe-hub's old one), `mamba2`, `state-spaces`, or
             `own`, whose tensors are the pieces.
-        fused_norm: GLA and RetNet name their norm by whether the code fuses the gate into it.
     """
     mlp = FUSED_MLP if layout == "fla-fused-mlp" else MLP
     out: dict[str, list[tuple[int, str]]] = {}
@@ -65,7 +64,7 @@ def published_names(
         elif layout in ("mamba2", "state-spaces"):
             order, name = _mamba2(piece, layout)
         else:
-            order, name = _fla(piece, config, mlp, fused_norm)
+            order, name = _fla(piece, config, mlp)
         out.setdefault(name, []).append((order, piece))
     return {name: [piece for _, piece in sorted(held)] for name, held in out.items()}
 
@@ -77,7 +76,7 @@ def _stem(piece: str, table: dict[str, str]) -> tuple[int, str]:
     return order, table.get(stem, stem) + dot + rest
 
 
-def _fla(piece: str, config: ModelConfig, mlp: dict[str, str], fused_norm: bool) -> tuple[int, str]:
+def _fla(piece: str, config: ModelConfig, mlp: dict[str, str]) -> tuple[int, str]:
     whole = {"head.weight": "lm_head.weight"}
     layer = _LAYER.fullmatch(piece)
     if layer is None:
@@ -92,7 +91,7 @@ def _fla(piece: str, config: ModelConfig, mlp: dict[str, str], fused_norm: bool)
     attention = int(index) in config.attention_layers
     table = FLA["attention" if attention else config.family or ""]
     if not attention and config.family in ("gla", "retnet"):
-        gated = config.options.use_output_gate and fused_norm
+        gated = config.options.use_output_gate
         table = table | {"norm": "g_norm_swish_gate" if gated else "g_norm"}
     if memory := _MEMORY.fullmatch(rest):
         m, stem, last = memory.groups()
@@ -119,6 +118,29 @@ def _mamba2(piece: str, layout: str) -> tuple[int, str]:
         return 0, f"{base}norm.{rest}"
     order, name = _stem(rest, MAMBA2)
     return order, f"{base}mixer.{name}"
+
+
+OLDER = (
+    # norm_first: the norms inside what they stand before
+    (r"(.*\.)attn_norm\.weight", r"\1attn.norm.weight"),
+    (r"(.*\.)mlp_norm\.weight", r"\1mlp.norm.weight"),
+    # fuse_norm = false: GLA and RetNet name their norm by whether the gate is fused into it
+    (r"(.*\.)g_norm_swish_gate\.weight", r"\1g_norm.weight"),
+    (r"backbone\.embeddings\.weight", r"backbone.embedding.weight"),
+)
+"""What else a tensor may be called, where a file has no tensor of the name that is usual."""
+
+
+def as_spelled(names: dict[str, list[str]], present: Container[str]) -> dict[str, list[str]]:
+    """The same table, with the names that the file has for what it spells in an older way."""
+    out = {}
+    for name, held in names.items():
+        for usual, older in OLDER:
+            other = re.sub(usual, older, name)
+            if name not in present and other in present and other not in names:
+                name = other
+        out[name] = held
+    return out
 
 
 DROPPED = {

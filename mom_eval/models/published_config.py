@@ -64,10 +64,15 @@ IGNORED = frozenset(
     fuse_linear_cross_entropy fuse_norm fuse_swiglu A_init_range id2label is_decoder label2id
     model_type mom_backend norm_first num_experts output_attentions output_hidden_states
     output_router_logits pad_token_id rescale_prenorm_residual return_dict safe_gate
-    time_step_floor time_step_max time_step_min time_step_rank torch_dtype transformers_version
-    unk_token_id use_cache use_l2warp use_layer_wise_balance use_norm use_output_norm""".split()
+    share_conv_kernel time_step_floor time_step_init_scheme time_step_max time_step_min
+    time_step_rank time_step_scale torch_dtype transformers_version unk_token_id use_cache
+    use_l2warp use_layer_wise_balance use_mem_eff_path use_norm use_output_norm""".split()
 )
-"""Keys that change no logit here, whatever their value."""
+"""Keys that change no logit here, whatever their value; `norm_first` and `share_conv_kernel`
+change names, which are compared with the file's."""
+
+NULLABLE = ("expand_ratio", "feature_map", "hidden_ratio", "num_slots")
+"""Keys whose null says something else than leaving them out."""
 
 MUST_BE: dict[str, tuple[Any, ...]] = {
     "hidden_act": ("swish", "silu"),
@@ -88,6 +93,7 @@ BOUNDS = {
     "vocab_size": 2**20,
     "hidden_size": 2**16,
     "num_hidden_layers": 1000,
+    "num_layers": 1000,
     "intermediate_size": 2**18,
     "num_heads": 2**12,
     "num_kv_heads": 2**12,
@@ -116,7 +122,12 @@ def read_config(config: dict[str, Any]) -> ModelConfig:
     try:
         if kind == "mom_eval":
             return _own(config)
-        if kind == "mamba2" or "ssm_cfg" in config:
+        if "ssm_cfg" in config:
+            return _mamba2(_plain(_state_spaces(config)))
+        if kind == "mamba2":
+            if "dt_limit" not in config:
+                # Who wrote this file said norm_before_gate = true and always gated first.
+                config = config | {"norm_before_gate": None}
             return _mamba2(_plain(config))
         if kind not in DEFAULTS:
             known = ", ".join([*DEFAULTS, "mamba2", "mom_eval"])
@@ -124,33 +135,40 @@ def read_config(config: dict[str, Any]) -> ModelConfig:
         return _fla(str(kind), COMMON | DEFAULTS[str(kind)] | _plain(config))
     except KeyError as error:
         raise CheckpointError(f"config.json lacks {error}") from error
-    except (TypeError, ValueError, ArithmeticError) as error:
+    except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
         raise CheckpointError(f"config.json does not describe a model: {error}") from error
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
     """The keys that matter, under their one name, with sizes in bounds."""
-    out = {ALIASES.get(key, key): value for key, value in config.items() if value is not None}
+    out = {
+        ALIASES.get(key, key): value
+        for key, value in config.items()
+        if value is not None or key in NULLABLE
+    }
     for key, allowed in MUST_BE.items():
         if key in out and out[key] not in allowed:
             raise CheckpointError(f"config.json asks for {key} = {out[key]!r}, which is not built")
     for key, most in BOUNDS.items():
-        if key in out and not (type(out[key]) is int and 1 <= out[key] <= most):
+        size = out.get(key)
+        if size is not None and not (type(size) is int and 1 <= size <= most):
             raise CheckpointError(
-                f"config.json has {key} = {out[key]!r}; expected a whole number from 1 to {most:,}"
+                f"config.json has {key} = {size!r}; expected a whole number from 1 to {most:,}"
             )
     return out
 
 
 def _understood(config: dict[str, Any], keys: set[str]) -> None:
     """Refuse keys with values that nothing here reads."""
+    keys = keys | IGNORED | MUST_BE.keys()
     unknown = {
         key: value
         for key, value in config.items()
-        if key not in keys | IGNORED | MUST_BE.keys()
-        and not key.startswith("_")
-        and value not in (None, False)
+        # A switch that is off, or a dropout of 0, asks for nothing.
+        if key not in keys and not key.startswith("_") and value not in (None, False)
     }
+    if unknown.get("elementwise_affine") is True:  # the only form of families that lack the option
+        del unknown["elementwise_affine"]
     if unknown:
         listed = ", ".join(f"{key} = {value!r}" for key, value in unknown.items())
         raise CheckpointError(f"config.json has keys that are not understood here: {listed}")
@@ -179,8 +197,7 @@ def _fla(kind: str, config: dict[str, Any]) -> ModelConfig:
         read |= {field.name for field in fields(options)} - (NOT_IN_MOM if routed else set())
         attention_layers = ()
         if hybrid := config["attn"]:
-            attention_layers = tuple(hybrid["layers"])
-            attention = _attention(hybrid, hidden)
+            attention_layers, attention = _hybrid(hybrid, hidden)
     else:
         attention_layers = tuple(range(layers))
         attention = _attention(config, hidden)
@@ -204,7 +221,7 @@ def _fla(kind: str, config: dict[str, Any]) -> ModelConfig:
 
 
 def _swiglu_width(hidden: int, config: dict[str, Any]) -> int:
-    return 256 * math.ceil(int(hidden * config["hidden_ratio"] * 2 / 3) / 256)
+    return 256 * math.ceil(int(hidden * (config["hidden_ratio"] or 4) * 2 / 3) / 256)
 
 
 def _options(family: str, config: dict[str, Any]) -> Any:
@@ -213,7 +230,18 @@ def _options(family: str, config: dict[str, Any]) -> Any:
     return kind(**{f.name: config[f.name] for f in fields(kind) if f.name in config})
 
 
-ATTENTION = ("num_heads", "num_kv_heads", "qkv_bias", "qk_norm", "window_size", "rope_theta")
+HYBRID = ("num_heads", "num_kv_heads", "qkv_bias", "window_size", "rope_theta")
+ATTENTION = (*HYBRID, "qk_norm")
+
+
+def _hybrid(given: Any, hidden: int) -> tuple[tuple[int, ...], AttentionOptions]:
+    """The layers of a hybrid that are attention, and what it is like."""
+    if isinstance(given, list):
+        if len(given) != 1:
+            raise ValueError("its attention layers are of several kinds, which is not built")
+        given = given[0]
+    _understood(_plain(given), {"layers", *HYBRID})
+    return tuple(given["layers"]), _attention(_plain(given), hidden)
 
 
 def _attention(config: dict[str, Any], hidden: int) -> AttentionOptions:
@@ -233,8 +261,6 @@ def _attention(config: dict[str, Any], hidden: int) -> AttentionOptions:
 
 def _mamba2(config: dict[str, Any]) -> ModelConfig:
     """Mamba-2 as flash-linear-attention, transformers or state-spaces write it."""
-    if "ssm_cfg" in config:
-        config = _state_spaces(config)
     hidden, head = config.get("hidden_size", 2048), config.get("head_dim", 64)
     inner = config.get("expand", 2) * hidden
     heads = config.get("num_heads") or inner // head
@@ -260,6 +286,13 @@ def _mamba2(config: dict[str, Any]) -> ModelConfig:
     )
 
 
+STATE_SPACES = {
+    **{"d_state": "state_size", "d_conv": "conv_kernel", "headdim": "head_dim"},
+    **{"ngroups": "n_groups", "bias": "use_bias", "conv_bias": "use_conv_bias"},
+}
+"""`ssm_cfg`'s keys that have another name here."""
+
+
 def _state_spaces(config: dict[str, Any]) -> dict[str, Any]:
     """state-spaces/mamba2-*: d_model, n_layer, ssm_cfg, a vocabulary filled up to a multiple."""
     ssm: dict[str, Any] = dict(config["ssm_cfg"])
@@ -267,8 +300,7 @@ def _state_spaces(config: dict[str, Any]) -> dict[str, Any]:
     if layer != "Mamba2" or config.get("attn_layer_idx") or config.get("d_intermediate"):
         raise CheckpointError(f"config.json describes a {layer} with parts that are not built here")
     multiple = config.get("pad_vocab_size_multiple", 8)
-    names = {"d_state": "state_size", "headdim": "head_dim", "ngroups": "n_groups"}
-    return {names.get(key, key): value for key, value in ssm.items()} | {
+    return {STATE_SPACES.get(key, key): value for key, value in ssm.items()} | {
         "vocab_size": math.ceil(config["vocab_size"] / multiple) * multiple,
         "hidden_size": config["d_model"],
         "num_hidden_layers": config["n_layer"],
@@ -285,8 +317,9 @@ def _number(value: Any) -> float:
 def _own(config: dict[str, Any]) -> ModelConfig:
     """What `own_config` wrote."""
     values = {key: value for key, value in config.items() if key not in ("model_type", "version")}
-    if values.get("options") is not None:
-        given = values["options"]
+    for part in (values, *map(values.get, ("options", "memories", "attention"))):
+        _plain(part or {})
+    if given := values.get("options"):
         if "dt_limit" in given:
             given = given | {"dt_limit": tuple(map(_number, given["dt_limit"]))}
         values["options"] = FAMILIES[values["family"]].Options(**given)
@@ -295,7 +328,6 @@ def _own(config: dict[str, Any]) -> ModelConfig:
     if values.get("attention"):
         values["attention"] = AttentionOptions(**values["attention"])
     values["attention_layers"] = tuple(values.get("attention_layers", ()))
-    _plain({"num_hidden_layers": values.get("num_layers"), **values})
     return ModelConfig(**values)
 
 

@@ -187,3 +187,17 @@ def test_split_is_whole_in_bfloat16(family: str):
     first = run(model, [tokens[:30]], routes={k: v[:30] for k, v in own.items()})
     second = run(model, [tokens[30:]], first.state, routes={k: v[30:] for k, v in own.items()})
     assert error(second.logits, whole.logits[30:]) < 1e-2
+
+
+@pytest.mark.parametrize("memories", MEMORIES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_float32_is_close_to_float64(family: str, memories: str):
+    model, (tokens,) = new_model(config_of(family, MEMORIES[memories])), sequences(70)
+    got = run(model, [tokens])
+    routes = {layer: routes.memories for layer, routes in got.routing.items()}
+    want = run(model.double(), [tokens], routes=routes)
+    assert {t.dtype for layer in want.state.layers for t in layer.values()} <= {
+        torch.float64,
+        torch.int64,
+    }
+    assert error(got.logits, want.logits) < FLOAT32

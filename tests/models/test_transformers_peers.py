@@ -1,4 +1,4 @@
-"""transformers' own Llama and Mamba-2, their weights mapped into ours: the same logits.
+"""transformers' own Transformers and Mamba-2, their weights mapped into ours: the same logits.
 
 Nothing of flash-linear-attention's that has attention can be made without flash-attn.
 """
@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM, Mamba2Config, Mamba2ForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Mamba2Config,
+    Mamba2ForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 from mom_eval.models import LM, AttentionOptions, ModelConfig, load
 from mom_eval.models.names import published_names
@@ -25,27 +34,36 @@ def logits_of(peer, tokens=TOKENS):
         return peer(tokens[None]).logits[0]
 
 
+SHAPE: dict[str, Any] = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "rms_norm_eps": 1e-5,
+    "rope_parameters": {"rope_theta": 50_000.0, "rope_type": "default"},
+    "initializer_range": 0.3,
+}
+
+
 def llama(kv_heads: int, bias: bool) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=50,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=kv_heads,
-        attention_bias=bias,
-        rms_norm_eps=1e-6,
-        rope_parameters={"rope_theta": 50_000.0, "rope_type": "default"},
-        initializer_range=0.3,
-    )
-    peer = LlamaForCausalLM(config).eval()
+    config = LlamaConfig(**SHAPE, num_key_value_heads=kv_heads, attention_bias=bias)
+    peer = drawn(LlamaForCausalLM, config)
     with torch.no_grad():
         for name, parameter in peer.named_parameters():
-            if "norm" in name or "bias" in name:
-                parameter.add_(0.2 * torch.randn_like(parameter))
             if name.endswith("o_proj.bias"):
                 parameter.zero_()  # ours has none there
+    return peer
+
+
+def drawn(kind: Any, config: Any) -> Any:
+    """A random model; every parameter away from where it would not matter."""
+    torch.manual_seed(0)
+    peer = kind(config).eval()
+    with torch.no_grad():
+        for parameter in peer.parameters():
+            if parameter.ndim == 1:
+                parameter.add_(0.2 * torch.randn_like(parameter))
     return peer
 
 
@@ -63,6 +81,8 @@ LLAMA_NAMES = {
     "self_attn.k_proj": "mixer.k",
     "self_attn.v_proj": "mixer.v",
     "self_attn.o_proj": "mixer.out",
+    "self_attn.q_norm": "mixer.q_norm",
+    "self_attn.k_norm": "mixer.k_norm",
     "mlp.gate_proj": "mlp.gate",
     "mlp.up_proj": "mlp.up",
     "mlp.down_proj": "mlp.down",
@@ -80,19 +100,16 @@ def ours_of(name: str) -> str:
     return name
 
 
-@pytest.mark.parametrize(("kv_heads", "bias"), [(4, False), (2, True)])
-def test_transformer_is_llama(kv_heads: int, bias: bool):
-    peer = llama(kv_heads, bias)
-    attention = AttentionOptions(
-        num_heads=4, num_kv_heads=kv_heads, head_dim=8, rope_theta=50_000.0, qkv_bias=bias
-    )
+def assert_same(peer: Any, **options: Any) -> None:
+    """Our Transformer of these options, with the peer's weights, has the peer's logits."""
     config = ModelConfig(
         vocab_size=50,
         hidden_size=32,
         num_layers=2,
-        attention=attention,
+        attention=AttentionOptions(num_heads=4, rope_theta=50_000.0, **options),
         attention_layers=(0, 1),
         intermediate_size=48,
+        norm_eps=1e-5,
     )
     weights = {
         ours_of(name): tensor
@@ -101,6 +118,24 @@ def test_transformer_is_llama(kv_heads: int, bias: bool):
     }
     model = filled(LM(config), weights)
     assert error(run(model, [TOKENS.tolist()]).logits, logits_of(peer)) < TOLERANCE
+
+
+@pytest.mark.parametrize(("kv_heads", "bias"), [(4, False), (2, True), (1, False)])
+def test_transformer_is_llama(kv_heads: int, bias: bool):
+    assert_same(llama(kv_heads, bias), num_kv_heads=kv_heads, head_dim=8, qkv_bias=bias)
+
+
+@pytest.mark.parametrize("window", [1, 11])
+def test_windows_are_mistrals(window: int):
+    config = MistralConfig(**SHAPE, num_key_value_heads=2, head_dim=8, sliding_window=window)
+    peer = drawn(MistralForCausalLM, config)
+    assert_same(peer, num_kv_heads=2, head_dim=8, window=window)
+
+
+def test_normed_queries_and_keys_are_qwen3s():
+    """Whose norms share one eps, and whose heads are wider than hidden_size / num_heads."""
+    peer = drawn(Qwen3ForCausalLM, Qwen3Config(**SHAPE, num_key_value_heads=2, head_dim=12))
+    assert_same(peer, num_kv_heads=2, head_dim=12, qk_norm=True)
 
 
 def test_the_attention_of_hybrids_is_llamas():
@@ -129,29 +164,26 @@ def test_the_attention_of_hybrids_is_llamas():
     assert error(got, want) < TOLERANCE
 
 
-def test_mamba2_is_transformers_mamba2(tmp_path):
-    """One group: with several, transformers' torch path norms over all channels at once."""
-    torch.manual_seed(0)
-    peer = Mamba2ForCausalLM(
-        Mamba2Config(
-            vocab_size=50,
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_heads=4,
-            head_dim=16,
-            state_size=8,
-            n_groups=1,
-            chunk_size=16,
-            initializer_range=0.3,
-        )
-    ).eval()
-    with torch.no_grad():
-        for parameter in peer.parameters():
-            if parameter.ndim == 1:
-                parameter.add_(0.2 * torch.randn_like(parameter))
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("limits", [(0.0, float("inf")), (0.01, 0.5)])
+def test_mamba2_is_transformers_mamba2(tmp_path, groups: int, limits: tuple[float, float]):
+    config = Mamba2Config(
+        vocab_size=50,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_heads=4,
+        head_dim=16,
+        state_size=8,
+        n_groups=groups,
+        chunk_size=16,
+        initializer_range=0.3,
+        time_step_limit=limits,
+    )
+    peer = drawn(Mamba2ForCausalLM, config)
     peer.save_pretrained(tmp_path)
     model = load(tmp_path)
     assert model.config.family == "mamba2"
+    assert model.config.options.n_groups == groups
     assert error(run(model, [TOKENS.tolist()]).logits, logits_of(peer)) < TOLERANCE
 
 

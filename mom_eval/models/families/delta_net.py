@@ -14,7 +14,7 @@ from torch import Tensor
 from mom_eval.kernels import l2_norm
 from mom_eval.models.columns import Column
 from mom_eval.models.families.feature_maps import feature_map
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads
+from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
 
 
 class DeltaNet(Family):
@@ -71,7 +71,7 @@ class DeltaNet(Family):
         else:
             q, k = (F.normalize(x, p=1.0, dim=-1, eps=1e-6) for x in (q, k))
         if options.use_beta:
-            beta = torch.sigmoid(c["b"].float())
+            beta = torch.sigmoid(wide(c["b"]))
         else:
             beta = torch.ones_like(q[..., 0], dtype=torch.float32)
         if options.allow_neg_eigval:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mom_eval.kernels import l2_norm
 from mom_eval.models.columns import Column
 from mom_eval.models.families.decay import new_A_log, new_dt_bias
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads
+from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
 
 
 class GatedDeltaNet(Family):
@@ -68,8 +68,8 @@ class GatedDeltaNet(Family):
         """The columns of L rows -> the op's inputs."""
         q, k, v = (c[name] if self.conv else F.silu(c[name]) for name in ("q", "k", "v"))
         heads = self.options.num_heads
-        g = -self.A_log.float().exp() * F.softplus(c["a"].float() + self.dt_bias.float())
-        beta = torch.sigmoid(c["b"].float()) * (2 if self.options.allow_neg_eigval else 1)
+        g = -wide(self.A_log).exp() * F.softplus(wide(c["a"]) + wide(self.dt_bias))
+        beta = torch.sigmoid(wide(c["b"])) * (2 if self.options.allow_neg_eigval else 1)
         return Write(
             l2_norm(split_heads(q, heads)),
             l2_norm(split_heads(k, heads)),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mom_eval.models.columns import Column
 from mom_eval.models.families.feature_maps import feature_map
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads
+from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
 
 
 class GLA(Family):
@@ -64,7 +64,7 @@ class GLA(Family):
         """The columns of L rows -> the op's inputs."""
         options, kv_heads = self.options, self.kv_heads
         group = options.num_heads // kv_heads
-        g = F.logsigmoid(c["gk"].float()) / options.gate_logit_normalizer
+        g = F.logsigmoid(wide(c["gk"])) / options.gate_logit_normalizer
         if options.clamp_min is not None:
             g = g.clamp_min(options.clamp_min)
         k, v, g = (

@@ -15,7 +15,7 @@ from torch import Tensor
 from mom_eval.kernels import gated_delta, gated_slot
 from mom_eval.models.columns import Column
 from mom_eval.models.families.feature_maps import feature_map
-from mom_eval.models.family import Family, RMSNorm, Stream, split_heads
+from mom_eval.models.family import Family, RMSNorm, Stream, split_heads, wide
 
 NORM_EPS = 1e-5
 """The published models were trained with this one, whatever their configuration's norm_eps says."""
@@ -79,14 +79,14 @@ class GSA(Family):
         k, v, f = (
             split_heads(c[name], kv_heads).repeat_interleave(group, 1) for name in ("k", "v", "f")
         )
-        g = F.logsigmoid(f.float()) / options.gate_logit_normalizer
+        g = F.logsigmoid(wide(f)) / options.gate_logit_normalizer
         s = -torch.expm1(g)
         found, slots = gated_slot(
             q, self.feature_map(k), s, g=g, scale=1.0, state=state["slots"],
             cu_seqlens=at.cu_seqlens,
         )  # fmt: skip
         o, values = gated_delta(
-            found.float().softmax(-1), s, F.silu(v), g=g, scale=1.0, state=state["s"],
+            wide(found).softmax(-1), s, F.silu(v), g=g, scale=1.0, state=state["s"],
             cu_seqlens=at.cu_seqlens,
         )  # fmt: skip
         return o, {"slots": slots, "s": values}

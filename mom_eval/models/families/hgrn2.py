@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mom_eval.models.columns import Column
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads
+from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
 
 NORM_EPS = 1e-5
 """The published models were trained with this one, whatever their configuration's norm_eps says."""
@@ -29,7 +29,7 @@ class LowerBounds(nn.Module):
 
     def forward(self) -> list[Tensor | None]:
         """A row [width] a layer; the first has none."""
-        share = self.lower_bounds.float().softmax(0)
+        share = wide(self.lower_bounds).softmax(0)
         return [None, *(share.cumsum(0) - share[0])[1:]]
 
 
@@ -77,7 +77,7 @@ class HGRN2(Family):
 
     def write(self, c: dict[str, Tensor], at: Stream) -> Write:
         """The columns of L rows -> the op's inputs."""
-        g = F.logsigmoid(c["f"].float())
+        g = F.logsigmoid(wide(c["f"]))
         if at.across is not None:
             g = torch.logaddexp(at.across.log(), torch.log1p(-at.across) + g)
         k = -torch.expm1(g)

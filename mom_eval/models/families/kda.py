@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mom_eval.kernels import l2_norm
 from mom_eval.models.columns import Column
 from mom_eval.models.families.decay import new_A_log, new_dt_bias
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads
+from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
 
 
 class KDA(Family):
@@ -68,8 +68,8 @@ class KDA(Family):
         """The columns of L rows -> the op's inputs."""
         q, k, v = (c[name] if self.conv else F.silu(c[name]) for name in ("q", "k", "v"))
         heads, options = self.options.num_heads, self.options
-        f = split_heads(c["f"].float() + self.dt_bias.float(), self.value_heads)
-        rate = self.A_log.float().exp()[:, None]
+        f = split_heads(wide(c["f"]) + wide(self.dt_bias), self.value_heads)
+        rate = wide(self.A_log).exp()[:, None]
         if options.lower_bound is None:
             g = -rate * F.softplus(f)
         else:
@@ -79,7 +79,7 @@ class KDA(Family):
             l2_norm(split_heads(k, heads)),
             split_heads(v, self.value_heads),
             g,
-            torch.sigmoid(c["b"].float()) * (2 if options.allow_neg_eigval else 1),
+            torch.sigmoid(wide(c["b"])) * (2 if options.allow_neg_eigval else 1),
         )
 
     def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:

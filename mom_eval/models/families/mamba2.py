@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mom_eval.models.columns import Column
 from mom_eval.models.families.decay import new_A_log, new_dt_bias
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads
+from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
 
 
 class Mamba2(Family):
@@ -65,12 +65,12 @@ class Mamba2(Family):
     def write(self, c: dict[str, Tensor], at: Stream) -> Write:
         """The columns of L rows -> the op's inputs."""
         heads, groups = self.options.num_heads, self.options.n_groups
-        dt = F.softplus(c["dt"].float() + self.dt_bias.float()).clamp(*self.options.dt_limit)
+        dt = F.softplus(wide(c["dt"]) + wide(self.dt_bias)).clamp(*self.options.dt_limit)
         return Write(
             split_heads(c["C"], groups),
             split_heads(c["B"], groups),
-            split_heads(c["x"], heads).float() * dt[..., None],
-            -self.A_log.float().exp() * dt,
+            wide(split_heads(c["x"], heads)) * dt[..., None],
+            -wide(self.A_log).exp() * dt,
         )
 
     def recur(
@@ -79,16 +79,16 @@ class Mamba2(Family):
         """The recurrence, and the skip D x around it."""
         o, kept = super().recur(c, at, state)
         x = split_heads(c["x"], self.options.num_heads)
-        D = self.D.float().unflatten(0, (self.options.num_heads, -1))
-        return (o + D * x.float()).to(x.dtype), kept
+        D = wide(self.D).unflatten(0, (self.options.num_heads, -1))
+        return (o + D * wide(x)).to(x.dtype), kept
 
     def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:
         """Gate and norm; the norm's groups are those of B and C."""
-        o, z = o.flatten(-2).float(), c["z"].float()
+        o, z = wide(o.flatten(-2)), wide(c["z"])
         if self.norm is None or self.norm.weight is None:
             return (o * F.silu(z)).to(c["z"].dtype)
         before = self.options.norm_before_gate
         grouped = (o if before else o * F.silu(z)).unflatten(-1, (self.options.n_groups, -1))
         scale = grouped.square().mean(-1, keepdim=True).add(self.eps).rsqrt()
-        normed = (grouped * scale).flatten(-2) * self.norm.weight.float()
+        normed = (grouped * scale).flatten(-2) * wide(self.norm.weight)
         return (normed * F.silu(z) if before else normed).to(c["z"].dtype)

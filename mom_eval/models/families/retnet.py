@@ -64,7 +64,7 @@ class RetNet(Family):
         k = rotate(self.feature_map(split_heads(c["k"], kv_heads)), at.positions)
         v = split_heads(c["v"], kv_heads)
         head = torch.arange(heads, device=q.device, dtype=torch.float64)
-        g = torch.log1p(-torch.exp2(-5 - head)).float().expand(len(q), heads)
+        g = torch.log1p(-torch.exp2(-5 - head)).expand(len(q), heads)
         group = heads // kv_heads
         return Write(q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1), g)
 
