@@ -138,6 +138,13 @@ def main() -> None:
     show_default=True,
 )
 @click.option(
+    "--backend",
+    type=click.Choice(["auto", "own", "hf"]),
+    default="auto",
+    show_default=True,
+    help="Our models, transformers, or ours where they know the checkpoint.",
+)
+@click.option(
     "--bos",
     type=click.Choice(["auto", "yes", "no"]),
     default="auto",
@@ -145,6 +152,7 @@ def main() -> None:
     help="First token before the prompt.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Run code that a checkpoint brings.")
+@click.option("--allow-pickle", is_flag=True, help="Read weights that are a pickle.")
 @click.option("--keep-dropped", is_flag=True, help="Ask what the papers' code leaves out.")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Draws haystacks and other documents."
@@ -281,6 +289,58 @@ def leaderboard(runs: tuple[Path, ...], form: str, reference: str | None, out: P
             click.echo(f"wrote {path}", err=True)
 
 
+@main.group(invoke_without_command=True)
+@AS_JSON
+@click.pass_context
+def models(ctx: click.Context, as_json: bool) -> None:
+    """List our own models and the published checkpoints that they load."""
+    if ctx.invoked_subcommand:
+        return
+    from mom_eval.models.describe import families, published
+
+    if as_json:
+        click.echo(json.dumps({"families": families(), "checkpoints": published()}, indent=1))
+        return
+    show(
+        families(),
+        False,
+        lambda row: f"{row['name']:<15} {row['title']:<23} arXiv {row['arxiv']}  {row['what']}",
+    )
+    click.echo()
+    show(
+        published(),
+        False,
+        lambda row: (
+            f"{row['id']:<40} {row['model_type']:<18}"
+            + (
+                f" {row['parameters'] / 1e6:>5,.0f} M  state {row['state_bytes'] / 2**20:.1f} MiB"
+                if row["parameters"]
+                else ""
+            )
+        ),
+    )
+
+
+@models.command("show")
+@click.argument("model", metavar="M")
+@click.option("--allow-pickle", is_flag=True, help="Read weights that are a pickle.")
+@AS_JSON
+def models_show(model: str, allow_pickle: bool, as_json: bool) -> None:
+    """Say what a checkpoint is: parameters, state, arithmetic.
+
+    M is what `mom-eval run --model` takes. State is counted at the precision of the file; no weight
+    is read.
+    """
+    from mom_eval.evalsuite.checkpoints import find
+    from mom_eval.models.describe import checkpoint
+
+    rows = [
+        {"label": one.label, **checkpoint(one.folder, allow_pickle=allow_pickle)}
+        for one in find(model, allow_pickle=allow_pickle)
+    ]
+    show(rows, as_json, checkpoint_text)
+
+
 @main.command()
 @DATA_DIR
 @AS_JSON
@@ -296,6 +356,19 @@ def doctor(data_dir: Path | None, as_json: bool) -> None:
             f"{row['state']:<5} {row['what']:<13} {row['found']}"
             + (f"; {row['do']}" if row["do"] else "")
         ),
+    )
+
+
+def checkpoint_text(row: dict[str, Any]) -> str:
+    """A checkpoint's costs, for reading."""
+    grows = row["state_bytes_per_token"]
+    return (
+        f"{row['label']}: {row['architecture']}, {row['layers']} layers of {row['hidden_size']},"
+        f" {row['vocab_size']:,} tokens, {row['dtype']}\n"
+        f"  parameters  {row['parameters']:,}, of which a token uses {row['activated']:,}\n"
+        f"  state       {row['state_bytes']:,} bytes a sequence"
+        + (f", and {grows:,} a token\n" if grows else "\n")
+        + f"  arithmetic  {row['flops_per_token']:,} FLOPs a token"
     )
 
 

@@ -4,9 +4,12 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
+from safetensors.torch import load_file
 
 from mom_eval.cli import main
 from mom_eval.tasks import TASKS, lm_eval_path
@@ -79,6 +82,33 @@ def test_tasks(cli):
     rows = json.loads(cli("tasks", "--json").stdout)
     assert [row["name"] for row in rows] == list(TASKS)
     assert len(cli("tasks").stdout.splitlines()) == 6
+
+
+def test_models(cli):
+    listed = json.loads(cli("models", "--json").stdout)
+    lines = cli("models").stdout.splitlines()
+    assert len(lines) == len(listed["families"]) + 1 + len(listed["checkpoints"])
+    assert any(re.search(r"MoM-Gated-Deltanet-340M .* 512 M  state 122.8 MiB", x) for x in lines)
+
+
+def test_models_show(cli, tiny_llama, tmp_path):
+    golden = Path(__file__).parent / "models" / "golden"
+    shown = cli("models", "show", golden / "mom").stdout
+    assert "mom: mom-gated_deltanet, 2 layers of 32, 64 tokens, float32" in shown
+    assert "parameters  37,832, of which a token uses 29,128" in shown
+    rows = json.loads(cli("models", "show", golden / "g[sl]a", "--json").stdout)
+    assert [row["label"] for row in rows] == ["gla", "gsa"]
+    other = cli("models", "show", tiny_llama)
+    assert other.exit_code == 1
+    assert "is of no layout that our own models know" in other.stderr
+    pickle = tmp_path / "pickle"
+    pickle.mkdir()
+    (pickle / "config.json").write_text((golden / "gla" / "config.json").read_text())
+    torch.save(load_file(golden / "gla" / "model.safetensors"), pickle / "pytorch_model.bin")
+    refused = cli("models", "show", pickle)
+    assert refused.exit_code == 1
+    assert "--allow-pickle reads it" in refused.stderr
+    assert "pickle: gla, 2 layers" in cli("models", "show", pickle, "--allow-pickle").stdout
 
 
 def test_without_a_model_the_demo_is_named_and_it_is_a_usage_error(cli):
@@ -197,6 +227,8 @@ def test_help_of_every_command_and_short_form(cli):
         [],
         ["run"],
         ["tasks"],
+        ["models"],
+        ["models", "show"],
         ["data"],
         ["data", "prepare"],
         ["leaderboard"],

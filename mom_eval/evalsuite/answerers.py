@@ -1,13 +1,14 @@
-"""Who answers questions: the contract, and two answerers that need no lm-eval.
+"""Who answers questions: the contract, and the answerer of plain modules.
 
 An answerer gets questions whose prompts are built and returns, for each, the text it wrote (cut at
 the stop string) and the natural log probability of every alias behind the prompt.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from mom_eval.errors import ModelError
+from mom_eval.errors import ModelError, SettingError
 from mom_eval.tasks.questions import Question
 from mom_eval.tasks.recall import ANSWER_LENGTH, STOP
 
@@ -30,6 +31,48 @@ class Answerer(Protocol):
     def answer(self, questions: Sequence[Question]) -> list[Answer]:
         """Answer one batch."""
         ...
+
+
+class Model(Protocol):
+    """A loaded model, however it is run."""
+
+    module: Any
+    """Holds the parameters."""
+
+    @property
+    def limit(self) -> int | None:
+        """Tokens the model was made for; None where nothing binds it."""
+        ...
+
+    def answerer(self, rows: int | None, room: int) -> Answerer:
+        """Who answers with this model.
+
+        Args:
+            rows: questions at once; None: as many as memory holds.
+            room: tokens of the longest prompt with its answer.
+        """
+        ...
+
+    def for_lm_eval(self) -> Any:
+        """The model as lm-eval's own tasks take it, an `lm_eval.api.model.LM`.
+
+        Raises:
+            SettingError: they cannot.
+        """
+        ...
+
+
+def check_numbers(answers: Sequence[Answer]) -> None:
+    """Refuse what no table can hold.
+
+    Raises:
+        ModelError: a probability is not a number.
+    """
+    for answer in answers:
+        if not all(map(math.isfinite, answer.log_probabilities or ())):
+            raise ModelError(
+                "the model gives probabilities that are no numbers; try --dtype float32"
+            )
 
 
 def sized_batches(
@@ -68,6 +111,26 @@ class ModuleAnswerer:
         return (
             "a plain module answers one question at a time and, without .generate, reads the prompt"
             f" anew for each of up to {ANSWER_LENGTH} tokens: expect it to be slow"
+        )
+
+    @property
+    def limit(self) -> None:
+        """A module's positions are its own affair."""
+        return None
+
+    def answerer(self, rows: int | None, room: int) -> "ModuleAnswerer":
+        """Itself: it takes one question at a time, of any length."""
+        return self
+
+    def for_lm_eval(self) -> Any:
+        """lm-eval's own tasks ask for more than a module can do.
+
+        Raises:
+            SettingError: always.
+        """
+        raise SettingError(
+            "lm-eval's own tasks need a model of transformers or of mom-eval; a plain module runs"
+            " the recall tasks"
         )
 
     def batches(self, questions: Sequence[Question]) -> Iterator[list[Question]]:

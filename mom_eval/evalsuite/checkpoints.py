@@ -9,6 +9,10 @@ from pathlib import Path
 from mom_eval.errors import ModelError, nearest
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_PICKLE = (
+    "{} holds its weights as a pickle, which can carry code; --allow-pickle reads it without"
+    " running any"
+)
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -43,6 +47,15 @@ class Checkpoint:
             " save_pretrained wrote"
         )
 
+    def check_pickle(self, allowed: bool) -> None:
+        """Refuse weights that are a pickle, which can carry code.
+
+        Raises:
+            ModelError: they are, and that is not allowed.
+        """
+        if not allowed and any(file.suffix == ".bin" for file in self.weight_files):
+            raise ModelError(_PICKLE.format(self.id))
+
     def sha256(self) -> str:
         """Hash over all weight files."""
         whole = hashlib.sha256()
@@ -52,13 +65,16 @@ class Checkpoint:
         return whole.hexdigest()
 
 
-def find(text: str, *, trust_remote_code: bool = False) -> list[Checkpoint]:
+def find(
+    text: str, *, trust_remote_code: bool = False, allow_pickle: bool = False
+) -> list[Checkpoint]:
     """Every checkpoint that one `--model` names, downloading from the hub where needed.
 
     Args:
         text: a hub id, `id@revision`, a folder, a `.gguf` file, a glob over those, each with an
             optional `label=` before it.
         trust_remote_code: fetch the code that the model brings, too.
+        allow_pickle: fetch a pickle where there are no safetensors.
 
     Raises:
         ModelError: nothing is there, or the hub cannot be reached.
@@ -75,7 +91,7 @@ def find(text: str, *, trust_remote_code: bool = False) -> list[Checkpoint]:
         beside = [entry.name for entry in path.parent.glob("*")] if path.parent.is_dir() else []
         hint = nearest(path.name, sorted(beside)) if beside else "no such folder either"
         raise ModelError(f"there is no model at {text}; {hint}; a hub id has the form owner/name")
-    return [_hub(text, label, trust_remote_code)]
+    return [_hub(text, label, trust_remote_code, allow_pickle)]
 
 
 def _glob(pattern: str, label: str | None) -> list[Checkpoint]:
@@ -108,7 +124,7 @@ def _local(path: Path, label: str | None) -> Checkpoint:
     return Checkpoint(label=label or path.name, id=path.name, folder=path)
 
 
-def _hub(text: str, label: str | None, trust_remote_code: bool) -> Checkpoint:
+def _hub(text: str, label: str | None, trust_remote_code: bool, allow_pickle: bool) -> Checkpoint:
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -126,7 +142,10 @@ def _hub(text: str, label: str | None, trust_remote_code: bool) -> Checkpoint:
         folder = Path(snapshot_download(name, revision=revision or None, allow_patterns=patterns))
         if not list(folder.glob("*.safetensors")):
             files = HfApi().list_repo_files(name, revision=revision or None)
-            if any(file.endswith(".bin") for file in files):
+            pickled = any(file.endswith(".bin") for file in files)
+            if pickled and not allow_pickle:
+                raise ModelError(_PICKLE.format(name))
+            if pickled:
                 folder = Path(
                     snapshot_download(
                         name, revision=revision or None, allow_patterns=[*patterns, "*.bin"]

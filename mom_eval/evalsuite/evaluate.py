@@ -13,7 +13,13 @@ from mom_eval.evalsuite.answerers import Answerer, ModuleAnswerer
 from mom_eval.evalsuite.plan import Grid, command_line, settings, task_names
 from mom_eval.evalsuite.reference_rows import REFERENCES, ReferenceAnswerer, why_not
 from mom_eval.evalsuite.run import Job, Subject, execute, finished
-from mom_eval.evalsuite.subjects import Loaded, from_checkpoint, from_memory, pick_device
+from mom_eval.evalsuite.subjects import (
+    Loaded,
+    Options,
+    from_checkpoint,
+    from_memory,
+    pick_device,
+)
 from mom_eval.results.store import read_run
 from mom_eval.tasks.data import Source, TaskData, load, resolve
 from mom_eval.tasks.questions import Prepared, prepare
@@ -26,23 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How models are run; what is asked stands in `Setting` and `Grid`."""
-
-    batch_size: int | None = None
-    """Questions at once; None: as many as memory holds."""
-    device: str = "auto"
-    dtype: str = "auto"
-    bos: str = "auto"
-    """`yes`, `no`, or `auto`: none under `paper`, the tokenizer's habit under `full`."""
-    tokenizer: str | None = None
-    trust_remote_code: bool = False
-    """Run code that a checkpoint brings."""
-    force: bool = False
-    """Do runs anew that are there already."""
 
 
 def evaluate(
@@ -62,8 +51,10 @@ def evaluate(
     batch_size: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    backend: str = "auto",
     bos: str = "auto",
     trust_remote_code: bool = False,
+    allow_pickle: bool = False,
     keep_dropped: bool = False,
     seed: int = 0,
     out: str | Path = "runs",
@@ -73,13 +64,11 @@ def evaluate(
     """Evaluate recall and return one line a model, task and group.
 
     Args:
-        model: what `--model` takes, or several; a `PreTrainedModel`; any module of the contract of
-            `ModuleAnswerer`. None: the reference rows alone.
+        model: what `--model` takes, or several; what `from_memory` takes; None: no model is asked.
         tokenizer: a name or folder; for a model in memory, its tokenizer.
         tasks: `recall`, or names with commas between them; `lm-eval:NAME` for lm-eval's own.
         data: a folder, `hub` or `sample`; None: prepared data (in `data_dir`), else the sample.
-        protocol, ..., seed: the fields of `Setting`; several lengths, depths or controls make
-            several runs.
+        protocol, ..., seed: fields of `Setting`; several lengths, depths or controls: several runs.
         batch_size, ..., force: the fields of `Options`; `out`: the folder of run folders.
         say: gets each sentence of progress; None logs them.
 
@@ -92,13 +81,13 @@ def evaluate(
     quiet_libraries()
     asked = {"protocol": protocol, "repeat": repeat, "limit": limit, "seed": seed}
     base = Setting(**asked, keep_dropped=keep_dropped)
-    lengths, hays, depths, controls = map(_several, (context_length, haystack, depth, control))
-    name = tokenizer if isinstance(tokenizer, str) else None
-    options = Options(batch_size, pick_device(device), dtype, bos, name, trust_remote_code, force)
+    options = Options(
+        batch_size, pick_device(device), dtype, backend, bos, trust_remote_code, allow_pickle, force
+    )
     ours, theirs = task_names(tasks)
     suite = Suite(
         tasks=ours,
-        settings=settings(base, Grid(lengths, hays, depths, controls)),
+        settings=settings(base, Grid(*map(_several, (context_length, haystack, depth, control)))),
         source=_source(data, data_dir, seed, say or log.info) if ours else None,
         options=options,
         out=Path(out),
@@ -139,15 +128,15 @@ def _loaded(model: Any, tokenizer: Any, options: Options) -> list[Loaded]:
     found = [
         checkpoint
         for text in _several(model)
-        for checkpoint in checkpoints.find(str(text), trust_remote_code=options.trust_remote_code)
+        for checkpoint in checkpoints.find(
+            str(text),
+            trust_remote_code=options.trust_remote_code,
+            allow_pickle=options.allow_pickle,
+        )
     ]
     checkpoints.check_unique(found)
-    return [
-        from_checkpoint(
-            checkpoint, options.tokenizer, options.device, options.dtype, options.trust_remote_code
-        )
-        for checkpoint in found
-    ]
+    name = tokenizer if isinstance(tokenizer, str) else None
+    return [from_checkpoint(checkpoint, name, options) for checkpoint in found]
 
 
 @dataclass(kw_only=True)
@@ -272,7 +261,7 @@ class Suite:
         if setting.prompt_limit is not None:
             model.check_limit(setting.context_length, setting.bos)
         prepared = self._prepared(model.tokens, setting, job.tasks)
-        room = _room(prepared, model.tokens)
+        room = setting.bos + _room(prepared, model.tokens)
         model.check_limit(room, setting.bos)
         answerer: Answerer = model.answerer(setting.bos, self.options.batch_size, room)
         if isinstance(answerer, ModuleAnswerer):
@@ -282,8 +271,8 @@ class Suite:
 
 
 def _room(prepared: dict[str, Prepared], tokens: Tokens) -> int:
-    """Tokens of the longest prompt with its answer, generated or an alias, and a first token."""
-    return 1 + max(
+    """Tokens of the longest prompt with its answer, generated or an alias."""
+    return max(
         question.prompt_tokens
         + max(ANSWER_LENGTH, *(len(tokens.encode(" " + answer)) for answer in question.answers))
         for questions in prepared.values()
@@ -296,5 +285,7 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Only bars that leave the choice to tqdm, as lm-eval's; downloads from the hub keep theirs.
     os.environ.setdefault("TQDM_DISABLE", "1")
+    # transformers sets its logger's level anew when it is first imported.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     for name in ("lm_eval", "datasets", "transformers", "huggingface_hub", "accelerate"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from mom_eval.errors import SettingError
-from mom_eval.evalsuite.answerers import ModuleAnswerer
 from mom_eval.evalsuite.plan import command_line
 from mom_eval.evalsuite.run import Job, finished, now
 from mom_eval.evalsuite.subjects import Loaded
@@ -30,11 +28,7 @@ def run_lm_eval(model: Loaded, names: list[str], limit: int | None, out: Path, f
     job = Job(subject=subject, setting=setting, tasks=names, data=data, command=command_line())
     if finished(job, out) and not force:
         return out / job.id
-    held = model.hold(setting.bos)
-    if isinstance(held, ModuleAnswerer):
-        raise SettingError(
-            "lm-eval's own tasks need a transformers model; a plain module runs the recall tasks"
-        )
+    held = model.hold(setting.bos).for_lm_eval()
     info = job.record() | {"model": model.subject.model}
     with RunWriter(out, info) as writer:
         writer.clear()

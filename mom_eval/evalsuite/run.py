@@ -6,11 +6,9 @@ tokenizer, data, setting, dtype and device.
 """
 
 import platform
-import resource
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +18,7 @@ from typing import Any
 from mom_eval import __version__
 from mom_eval.errors import RunError
 from mom_eval.evalsuite.answerers import Answer, Answerer
+from mom_eval.evalsuite.memory import Halving, peak_memory
 from mom_eval.evalsuite.plan import run_id, setting_record
 from mom_eval.evalsuite.progress import Bars, bars
 from mom_eval.results.store import SCHEMA, RunWriter, read_run
@@ -28,6 +27,7 @@ from mom_eval.tasks.recall import ANSWER_LENGTH
 from mom_eval.tasks.score import score
 from mom_eval.tasks.setting import Setting
 
+_DECIDE = ("weights_sha256", "backend", "device", "asked_dtype")
 _PACKAGES = ("torch", "transformers", "lm-eval", "datasets", "tokenizers", "numpy")
 
 
@@ -39,7 +39,7 @@ class Subject:
     """`model`, `reference` or `lm-eval`."""
     label: str
     model: dict[str, Any]
-    """What `run.json` says of it; `weights_sha256`, `device` and `dtype` decide the run."""
+    """What `run.json` says of it; `_DECIDE` names what decides the run."""
     tokenizer: dict[str, Any]
     """`id` and `sha256`."""
 
@@ -67,7 +67,7 @@ class Job:
             "schema": SCHEMA,
             "kind": self.subject.kind,
             "reference": self.subject.label if self.subject.kind == "reference" else None,
-            "model": [model.get(key) for key in ("weights_sha256", "device", "asked_dtype")],
+            "model": [model.get(key) for key in _DECIDE],
             "tokenizer": self.subject.tokenizer["sha256"],
             "setting": setting_record(self.setting, ANSWER_LENGTH),
             "tasks": self.tasks,
@@ -163,7 +163,7 @@ class Session:
         """`writer` is open; `shown` displays progress."""
         self.writer, self.answerer, self.shown = writer, answerer, shown
         self.prompt_tokens = 0
-        self._rows: int | None = None
+        self._halving = Halving[Question]("questions", _alone, shown.say)
         self._contains: dict[str, list[int]] = {}
 
     def ask(self, questions: list[Question]) -> dict[str, Answer]:
@@ -182,7 +182,7 @@ class Session:
         todo = [question for question in questions if question.id not in answers]
         self.shown.start(task, len(questions), len(answers))
         for batch in self.answerer.batches(todo):
-            for part, part_answers in self._answered(batch):
+            for part, part_answers in self._halving.parts(batch, self.answerer.answer):
                 lines = [question_line(*pair) for pair in zip(part, part_answers, strict=True)]
                 self.writer.append(task, lines)
                 for question, answer, line in zip(part, part_answers, lines, strict=True):
@@ -196,31 +196,6 @@ class Session:
         answers[key] = answer
         self._contains[line["task"]].append(line["contains"])
         self.prompt_tokens += line["prompt_tokens"]
-
-    def _answered(self, batch: list[Question]) -> Iterator[tuple[list[Question], list[Answer]]]:
-        """The batch in as many parts as memory asks for; later batches are split in advance."""
-        rows = min(self._rows or len(batch), len(batch))
-        start = 0
-        while start < len(batch):
-            part = batch[start : start + rows]
-            try:
-                answers = self.answerer.answer(part)
-            except (MemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
-                    raise
-                if len(part) == 1:
-                    raise RunError(
-                        f"out of memory on a single prompt of {part[0].prompt_tokens} tokens; take"
-                        " a smaller model, --dtype bfloat16 or a shorter --context-length"
-                    ) from error
-                rows = self._rows = len(part) // 2
-                release_memory()
-                self.shown.say(
-                    f"out of memory with {len(part)} questions at once; going on with {rows}"
-                )
-                continue
-            yield part, answers
-            start += len(part)
 
     def check(self, reported: dict[str, Any]) -> None:
         """What lm-eval reports must be what the lines say.
@@ -236,6 +211,13 @@ class Session:
                     f"{task}: lm-eval reports contains {theirs}, the run's lines {ours}; please"
                     " report this"
                 )
+
+
+def _alone(question: Question) -> str:
+    return (
+        f"a single prompt of {question.prompt_tokens} tokens; take a smaller model,"
+        " --dtype bfloat16 or a shorter --context-length"
+    )
 
 
 def question_line(question: Question, answer: Answer) -> dict[str, Any]:
@@ -256,36 +238,6 @@ def question_line(question: Question, answer: Answer) -> dict[str, Any]:
         "log_probabilities": answer.log_probabilities,
         **scores._asdict(),
     }
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on a GPU or on the machine."""
-    if isinstance(error, MemoryError):
-        return True
-    text = str(error)
-    return (
-        type(error).__name__ == "OutOfMemoryError"
-        or "not enough memory" in text
-        or "out of memory" in text
-    )
-
-
-def release_memory() -> None:
-    """Give freed GPU memory back, so that a smaller batch finds it in one piece."""
-    import torch
-
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def peak_memory() -> int:
-    """Bytes: the GPU's peak where there is one, else the process' largest resident size."""
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def now() -> str:

@@ -60,7 +60,7 @@ class Attention(nn.Module):
         kept = {name: _append(state[name], y, at, total) for name, y in (("k", k), ("v", v))}
         there = torch.arange(kept["k"].shape[1], device=x.device) < total[:, None]
         cu_k = F.pad(total.cumsum(0), (1, 0))
-        attend = _flash if x.is_cuda and x.dtype in (torch.bfloat16, torch.float16) else _sdpa
+        attend = _flash if _fits_flash(q) else _sdpa
         o = attend(q, kept["k"][there], kept["v"][there], at.cu_seqlens, cu_k, options.window)
         return self.out(o.flatten(-2)), kept, None
 
@@ -120,6 +120,13 @@ def _rows(q: Tensor, k: Tensor, v: Tensor, window: int | None) -> Tensor:
     q, k, v = (y.transpose(0, 1)[None] for y in (q, k, v))
     o = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, enable_gqa=True)
     return o[0].transpose(0, 1)
+
+
+def _fits_flash(q: Tensor) -> bool:
+    """Has the fused kernel for packed sequences an answer for these queries [L, H, K]?"""
+    half = q.dtype in (torch.bfloat16, torch.float16)
+    # It refuses other widths, and a launch without a query.
+    return q.is_cuda and half and q.shape[-1] % 8 == 0 and q.shape[-1] <= 256 and len(q) > 0
 
 
 def _flash(

@@ -19,15 +19,14 @@ NEAR = 1e-2
 def load_balance(routing: Mapping[int, Routes], *, by_layer: bool = False) -> Tensor:
     """M sum_m f_m P_m (Switch Transformer, arXiv 2101.03961, eq. 4-6), a scalar.
 
-    f_m is the number of choices of memory m a token, P_m its mean probability; the minimum, top-k,
-    is reached where both are even. As in the published MoM the tokens of all layers are pooled,
-    which lets one layer make up for another; `by_layer` takes the mean over layers instead.
+    f_m is the number of choices of memory m a token, P_m its mean probability; top-k where both are
+    even. As in the published MoM the tokens of all layers are pooled, which lets one layer make up
+    for another; `by_layer` takes the mean over layers instead.
 
     Raises:
         ValueError: nothing was routed.
     """
-    if not routing:
-        raise ValueError("no layer has a router, so there is nothing to balance")
+    _check(routing)
     shares = [_share(routes) for routes in routing.values()]
     means = [routes.probabilities.mean(0) for routes in routing.values()]
     f, P = torch.stack(shares), torch.stack(means)
@@ -42,8 +41,7 @@ def z_loss(routing: Mapping[int, Routes]) -> Tensor:
     Raises:
         ValueError: nothing was routed.
     """
-    if not routing:
-        raise ValueError("no layer has a router, so there are no logits to keep small")
+    _check(routing)
     logits = torch.stack([routes.logits.float() for routes in routing.values()])
     return logits.logsumexp(-1).square().mean()
 
@@ -56,6 +54,8 @@ class RoutingStatistics:
     """Of all choices, by memory; sums to 1."""
     entropy: float
     """Of the shares, in bits; log2 M where all memories are used alike."""
+    probability: float
+    """Mean probability of the chosen memories, among all M; 1 / M where the router is undecided."""
     weight: float
     """Mean weight of a token's first choice, 1 / top-k to 1."""
     near_ties: float
@@ -63,15 +63,24 @@ class RoutingStatistics:
 
 
 def routing_statistics(routing: Mapping[int, Routes]) -> dict[int, RoutingStatistics]:
-    """Layer -> how its tokens were routed."""
+    """Layer -> how its tokens were routed.
+
+    Raises:
+        ValueError: nothing was routed.
+    """
+    _check(routing)
     return {layer: _statistics(routes) for layer, routes in routing.items()}
 
 
+def _check(routing: Mapping[int, Routes]) -> None:
+    if not any(len(routes.memories) for routes in routing.values()):
+        raise ValueError("nothing was routed: no layer has a router, or the call had no tokens")
+
+
 def _share(routes: Routes) -> Tensor:
-    """[M] choices of each memory a token."""
-    tokens, num_memories = routes.probabilities.shape
-    counts = torch.bincount(routes.memories.flatten(), minlength=num_memories)
-    return counts.float() / tokens
+    """[M] choices of each memory a token; compared, since counting bins waits for a GPU."""
+    memories = torch.arange(routes.probabilities.shape[1], device=routes.memories.device)
+    return (routes.memories[..., None] == memories).sum(1).float().mean(0)
 
 
 def _statistics(routes: Routes) -> RoutingStatistics:
@@ -85,6 +94,7 @@ def _statistics(routes: Routes) -> RoutingStatistics:
     return RoutingStatistics(
         share=share.tolist(),
         entropy=float(-(used * used.log2()).sum()),
+        probability=float(routes.probabilities.gather(1, routes.memories).mean()),
         weight=float(routes.weights.max(-1).values.mean()),
         near_ties=near,
     )

@@ -32,6 +32,7 @@ def cost(config: ModelConfig, dtype: torch.dtype = torch.bfloat16) -> Cost:
         model = LM(config).to(dtype)
         state = model.empty_state(1)
     memories = config.memories
+    readers = 1 if memories is None else memories.top_k + memories.shared
     total = activated = products = 0
     for name, piece in model.pieces().items():
         share = 1.0
@@ -39,6 +40,8 @@ def cost(config: ModelConfig, dtype: torch.dtype = torch.bfloat16) -> Cost:
             share = memories.top_k / memories.num_memories
         total += piece.numel()
         activated += piece.numel() * share
+        if "_conv." in name:
+            share = readers  # each memory convolves what it reads
         if piece.ndim == 2 and name not in ("embeddings.weight", "lower_bounds"):
             products += piece.numel() * share
     if config.tie_embeddings:
@@ -46,7 +49,6 @@ def cost(config: ModelConfig, dtype: torch.dtype = torch.bfloat16) -> Cost:
     recurrence = 0
     for block in model.layers:
         if isinstance(block.mixer, Mixer):
-            readers = int(block.mixer.shared) + (memories.top_k if memories else 0)
             recurrence += readers * block.mixer.family.flops()
     grows = sum(
         prod(tensor.shape[2:]) * tensor.element_size()

@@ -57,6 +57,11 @@ class RMSNorm(nn.Module):
         """X [..., width]; times weight, times activation(gate [..., width])."""
         return rms_norm(x, self.weight, eps=self.eps, gate=gate, activation=activation)
 
+    def reset_parameters(self) -> None:
+        """A weight of ones."""
+        if self.weight is not None:
+            nn.init.ones_(self.weight)
+
 
 class Family(nn.Module):
     """Base of all families; see `docs/adding.md`.
@@ -90,6 +95,12 @@ class Family(nn.Module):
     scale: float | None = None
     """The op's scale; None is K^-0.5."""
 
+    def reset_parameters(self) -> None:
+        """Draw the family's own parameters; those that are no linear map and no norm it adds."""
+        for part in self.modules():
+            if isinstance(part, nn.Linear | RMSNorm):
+                part.reset_parameters()
+
     def write(self, c: dict[str, Tensor], at: Stream) -> Write:
         """The columns of L rows -> the op's inputs."""
         raise NotImplementedError
@@ -120,7 +131,10 @@ class Family(nn.Module):
 
     @classmethod
     def across_layers(cls, options: Any, hidden: int, num_layers: int) -> nn.Module | None:
-        """A module of the whole model whose call returns one row a layer, handed to `Stream`."""
+        """A module of the whole model whose call returns one row a layer, handed to `Stream`.
+
+        Its parameters begin at zero.
+        """
         return None
 
 

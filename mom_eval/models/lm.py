@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mom_eval.kernels import Routes
+from mom_eval.kernels.shapes import checked_segments
 from mom_eval.models.attention import Attention
 from mom_eval.models.config import ModelConfig
 from mom_eval.models.families import FAMILIES
@@ -116,11 +117,17 @@ class LM(nn.Module):
             self.head.weight = self.embeddings.weight
 
     def reset_parameters(self) -> None:
-        """Draw new weights from torch's generator."""
+        """Draw every parameter from torch's generator; none keeps what it was."""
         std = self.config.init_std
         nn.init.normal_(self.embeddings.weight, std=std)
         if not self.config.tie_embeddings:
             nn.init.normal_(self.head.weight, std=std)
+        if self.across is not None:
+            for parameter in self.across.parameters():
+                nn.init.zeros_(parameter)
+        for part in self.modules():
+            if isinstance(part, RMSNorm):
+                part.reset_parameters()
         for block in self.layers:
             block.mixer.reset_parameters(std)
             if block.mlp is not None:
@@ -152,9 +159,10 @@ class LM(nn.Module):
             routes: layer -> [L, top_k] int64, memories to use in place of the router's choice.
 
         Raises:
-            ValueError: shapes disagree, or a sequence without a token has no last one.
+            ValueError: shapes disagree, a sequence without a token has no last one, or routes are
+                given for a layer without a router.
         """
-        cu_seqlens = self._check(tokens, cu_seqlens, state, at)
+        cu_seqlens = self._check(tokens, cu_seqlens, state, at, routes or {})
         state = self.empty_state(len(cu_seqlens) - 1) if state is None else state
         stream = _stream(tokens, cu_seqlens, state)
         across = None if self.across is None else self.across()
@@ -170,18 +178,30 @@ class LM(nn.Module):
         return Output(logits, State(state.seen + cu_seqlens.diff(), kept), routing)
 
     def _check(
-        self, tokens: Tensor, cu_seqlens: Tensor | None, state: State | None, at: Tensor | None
+        self,
+        tokens: Tensor,
+        cu_seqlens: Tensor | None,
+        state: State | None,
+        at: Tensor | None,
+        routes: dict[int, Tensor],
     ) -> Tensor:
         if tokens.ndim != 1:
             raise ValueError(f"tokens are packed [L], got {list(tokens.shape)}")
-        if cu_seqlens is None:
-            cu_seqlens = torch.tensor([0, len(tokens)], device=tokens.device)
+        cu_seqlens = checked_segments(cu_seqlens, tokens)
         if state is not None and len(state) != len(cu_seqlens) - 1:
             raise ValueError(
                 f"a state of {len(state)} sequences, {len(cu_seqlens) - 1} in the call"
             )
         if at is None and bool((cu_seqlens.diff() == 0).any()):
             raise ValueError("a sequence without a token has no last one; name positions with at=")
+        routers = {
+            index
+            for index in range(self.config.num_layers)
+            if self.config.memories is not None and index not in self.config.attention_layers
+        }
+        if not routes.keys() <= routers:
+            wrong = sorted(routes.keys() - routers)
+            raise ValueError(f"routes are given for layers {wrong}, which have no router")
         return cu_seqlens
 
     def pieces(self) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,8 +30,34 @@ def known(folder: Path | str) -> bool:
         return False
     config = read_json(path)
     kind = config.get("model_type")
-    state_spaces = kind is None and (config.get("ssm_cfg") or {}).get("layer") == "Mamba2"
+    ssm = config.get("ssm_cfg")
+    state_spaces = kind is None and isinstance(ssm, dict) and ssm.get("layer") == "Mamba2"
     return state_spaces or kind in (*DEFAULTS, "mamba2", "mom_eval")
+
+
+class Plan(NamedTuple):
+    """A checkpoint whose configuration and tensors fit each other; no number is read yet."""
+
+    model: LM
+    """Without numbers."""
+    tensors: Tensors
+    names: dict[str, list[str]]
+    """Tensor of the file -> the pieces it holds, in their order."""
+    dtype: torch.dtype
+    """Of the file."""
+
+
+def read(folder: Path | str, *, allow_pickle: bool = False) -> Plan:
+    """Compare the configuration and the tensors of a checkpoint; see `load`."""
+    folder = Path(folder)
+    raw = read_json(folder / "config.json")
+    config = read_config(raw)
+    tensors = Tensors(folder, allow_pickle=allow_pickle)
+    model = _shaped(config, tensors)
+    layout = layout_of(raw, tensors)
+    names = as_spelled(published_names(model.pieces(), config, layout), tensors.shapes)
+    _check(names, model.pieces(), tensors, config, folder)
+    return Plan(model, tensors, names, _dtype(names, tensors))
 
 
 def load(
@@ -53,20 +79,14 @@ def load(
         CheckpointError: configuration and tensors do not fit; what is missing, left over or of
             another shape is listed.
     """
-    folder = Path(folder)
-    raw = read_json(folder / "config.json")
-    config = read_config(raw)
-    tensors = Tensors(folder, allow_pickle=allow_pickle)
-    model = _shaped(config, tensors)
-    layout = layout_of(raw, tensors)
-    names = as_spelled(published_names(model.pieces(), config, layout), tensors.shapes)
-    _check(names, model.pieces(), tensors, config, folder)
-    model.to(dtype or _dtype(names, tensors))
+    plan = read(folder, allow_pickle=allow_pickle)
+    model, tensors, names = plan.model, plan.tensors, plan.names
+    model.to(dtype or plan.dtype)
     for name, parameter in model.named_parameters():
         if name.rsplit(".", 1)[-1] in FLOAT32:
             parameter.data = parameter.data.float()
     model.to_empty(device=device)
-    if config.tie_embeddings:
+    if model.config.tie_embeddings:
         model.head.weight = model.embeddings.weight
     pieces = model.pieces()
     with torch.no_grad():
@@ -81,12 +101,14 @@ def _shaped(config: ModelConfig, tensors: Tensors) -> LM:
     each = 1 if memories is None or memories.common_kv else memories.num_memories
     if config.num_layers * each > len(tensors.shapes):
         raise CheckpointError(
-            f"config.json describes {config.num_layers * each} layers and memories, and the file"
+            f"config.json describes {config.num_layers * each:,} layers and memories, and the file"
             f" has {len(tensors.shapes)} tensors"
         )
     try:
         with torch.device("meta"):
-            return LM(config)
+            model = LM(config)
+        model.pieces()  # widths below zero show here
+        return model
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         first = str(error).splitlines()[0]
         raise CheckpointError(f"config.json does not describe a model: {first}") from error

@@ -216,6 +216,7 @@ class Mixer(nn.Module):
             nn.init.zeros_(self.out.bias)
         if self.conv is not None:
             self.conv.reset_parameters()
+        self.family.reset_parameters()
 
     def pieces(self) -> dict[str, Tensor]:
         """Every parameter by the name a checkpoint knows it by, as views that partition them."""

@@ -127,6 +127,8 @@ OLDER = (
     # fuse_norm = false: GLA and RetNet name their norm by whether the gate is fused into it
     (r"(.*\.)g_norm_swish_gate\.weight", r"\1g_norm.weight"),
     (r"backbone\.embeddings\.weight", r"backbone.embedding.weight"),
+    # tied embeddings, of which a file may keep either name
+    (r"(model|backbone)\.embeddings?\.weight", r"lm_head.weight"),
 )
 """What else a tensor may be called, where a file has no tensor of the name that is usual."""
 

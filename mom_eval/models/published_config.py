@@ -12,6 +12,7 @@ from typing import Any
 from mom_eval.errors import CheckpointError
 from mom_eval.models.config import AttentionOptions, ModelConfig
 from mom_eval.models.families import FAMILIES
+from mom_eval.models.fields import build, of_interest
 from mom_eval.models.memory import Memories
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -57,12 +58,16 @@ ALIASES = {
     "exapnd_v": "expand_v",
     "time_step_limit": "dt_limit",
     "rms_norm": "rmsnorm",
+    "num_experts": "num_memories",
+    "single_expert": "single_kv_proj",
 }
+"""Keys under a name of earlier code; MoM's memories were its experts at first."""
+
 IGNORED = frozenset(
     """architectures attn_mode auto_map aux_loss_scale bos_token_id capacity chunk_size clamp_max
     conv_init dt_init_floor dt_max dt_min dtype eos_token_id fuse_cross_entropy
     fuse_linear_cross_entropy fuse_norm fuse_swiglu A_init_range id2label is_decoder label2id
-    model_type mom_backend norm_first num_experts output_attentions output_hidden_states
+    model_type mom_backend norm_first output_attentions output_hidden_states
     output_router_logits pad_token_id rescale_prenorm_residual return_dict safe_gate
     share_conv_kernel time_step_floor time_step_init_scheme time_step_max time_step_min
     time_step_rank time_step_scale torch_dtype transformers_version unk_token_id use_cache
@@ -83,6 +88,7 @@ MUST_BE: dict[str, tuple[Any, ...]] = {
     "use_output_norm": (True,),
     "use_norm": (True,),
     "clamp_max": (None,),
+    "output_gate_activation": ("swish", "silu", "sigmoid"),
 }
 """Values other than these ask for what no family here does."""
 
@@ -107,6 +113,10 @@ BOUNDS = {
     "conv_size": 64,
     "conv_kernel": 64,
     "expand_ratio": 2**12,
+    "gate_low_rank_dim": 2**12,
+    "gate_logit_normalizer": 2**12,
+    "window_size": 2**31,
+    "window": 2**31,
 }
 """Whole numbers from 1 up to these; a size beyond is a broken file, not a model."""
 
@@ -141,21 +151,30 @@ def read_config(config: dict[str, Any]) -> ModelConfig:
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
     """The keys that matter, under their one name, with sizes in bounds."""
-    out = {
-        ALIASES.get(key, key): value
-        for key, value in config.items()
-        if value is not None or key in NULLABLE
-    }
+    out: dict[str, Any] = {}
+    for key, value in config.items():
+        name = ALIASES.get(key, key)
+        if name in out and value is not None and out[name] not in (None, value):
+            raise CheckpointError(f"config.json has {name} = {out[name]!r} and {key} = {value!r}")
+        if value is not None or key in NULLABLE:
+            out[name] = value
+    return _bounded(out)
+
+
+def _bounded(config: dict[str, Any]) -> dict[str, Any]:
+    """The same keys; what they ask for is built, and their sizes are within bounds."""
     for key, allowed in MUST_BE.items():
-        if key in out and out[key] not in allowed:
-            raise CheckpointError(f"config.json asks for {key} = {out[key]!r}, which is not built")
+        if key in config and config[key] not in allowed:
+            raise CheckpointError(
+                f"config.json asks for {key} = {config[key]!r}, which is not built"
+            )
     for key, most in BOUNDS.items():
-        size = out.get(key)
+        size = config.get(key)
         if size is not None and not (type(size) is int and 1 <= size <= most):
             raise CheckpointError(
                 f"config.json has {key} = {size!r}; expected a whole number from 1 to {most:,}"
             )
-    return out
+    return config
 
 
 def _understood(config: dict[str, Any], keys: set[str]) -> None:
@@ -187,12 +206,13 @@ def _fla(kind: str, config: dict[str, Any]) -> ModelConfig:
             if kind == "mom_gated_deltanet" and config.get("capacity", 1.0) != 1.0:
                 raise CheckpointError("config.json has a capacity below 1, which is not built")
             read |= {"num_memories", "topk", "shared_mem", "single_kv_proj", "use_output_gate"}
-            memories = Memories(
-                num_memories=config["num_memories"],
-                top_k=config.get("topk", 2),
-                shared=config.get("shared_mem", False),
-                common_kv=config.get("single_kv_proj", False),
-            )
+            given = {
+                "num_memories": config["num_memories"],
+                "top_k": config.get("topk", 2),
+                "shared": config.get("shared_mem", False),
+                "common_kv": config.get("single_kv_proj", False),
+            }
+            memories = build(Memories, given)
         options = _options(family, config)
         read |= {field.name for field in fields(options)} - (NOT_IN_MOM if routed else set())
         attention_layers = ()
@@ -203,21 +223,22 @@ def _fla(kind: str, config: dict[str, Any]) -> ModelConfig:
         attention = _attention(config, hidden)
         read |= {*ATTENTION, "elementwise_affine"}
     _understood(config, read)
-    return ModelConfig(
-        vocab_size=config["vocab_size"],
-        hidden_size=hidden,
-        num_layers=layers,
-        family=family,
-        options=options,
-        memories=memories,
-        attention=attention,
-        attention_layers=attention_layers,
-        intermediate_size=config["intermediate_size"] or _swiglu_width(hidden, config),
-        norm_eps=config["norm_eps"],
-        tie_embeddings=config["tie_word_embeddings"],
-        max_positions=config["max_position_embeddings"],
-        init_std=config["initializer_range"],
-    )
+    values = {
+        "vocab_size": config["vocab_size"],
+        "hidden_size": hidden,
+        "num_layers": layers,
+        "family": family,
+        "options": options,
+        "memories": memories,
+        "attention": attention,
+        "attention_layers": attention_layers,
+        "intermediate_size": config["intermediate_size"] or _swiglu_width(hidden, config),
+        "norm_eps": config["norm_eps"],
+        "tie_embeddings": config["tie_word_embeddings"],
+        "max_positions": config["max_position_embeddings"],
+        "init_std": config["initializer_range"],
+    }
+    return build(ModelConfig, values)
 
 
 def _swiglu_width(hidden: int, config: dict[str, Any]) -> int:
@@ -227,7 +248,7 @@ def _swiglu_width(hidden: int, config: dict[str, Any]) -> int:
 def _options(family: str, config: dict[str, Any]) -> Any:
     """The family's options, from keys of the same names."""
     kind = FAMILIES[family].Options
-    return kind(**{f.name: config[f.name] for f in fields(kind) if f.name in config})
+    return build(kind, of_interest(kind, config))
 
 
 HYBRID = ("num_heads", "num_kv_heads", "qkv_bias", "window_size", "rope_theta")
@@ -248,15 +269,16 @@ def _attention(config: dict[str, Any], hidden: int) -> AttentionOptions:
     heads = config["num_heads"]
     if hidden % heads:
         raise ValueError(f"{heads} attention heads do not divide hidden_size {hidden}")
-    return AttentionOptions(
-        num_heads=heads,
-        num_kv_heads=config.get("num_kv_heads") or heads,
-        head_dim=hidden // heads,
-        rope_theta=config.get("rope_theta") or 10_000.0,
-        window=config.get("window_size"),
-        qkv_bias=config.get("qkv_bias") or False,
-        qk_norm=config.get("qk_norm") or False,
-    )
+    given = {
+        "num_heads": heads,
+        "num_kv_heads": config.get("num_kv_heads", heads),
+        "head_dim": hidden // heads,
+        "rope_theta": config.get("rope_theta", 10_000.0),
+        "window": config.get("window_size"),
+        "qkv_bias": config.get("qkv_bias", False),
+        "qk_norm": config.get("qk_norm", False),
+    }
+    return build(AttentionOptions, given)
 
 
 def _mamba2(config: dict[str, Any]) -> ModelConfig:
@@ -273,17 +295,18 @@ def _mamba2(config: dict[str, Any]) -> ModelConfig:
         config,
         {field.name for field in fields(options)} | COMMON.keys() | {"expand", "residual_in_fp32"},
     )
-    return ModelConfig(
-        vocab_size=config.get("vocab_size", 32_000),
-        hidden_size=hidden,
-        num_layers=config.get("num_hidden_layers", 48),
-        family="mamba2",
-        options=options,
-        norm_eps=config.get("norm_eps", 1e-5),
-        tie_embeddings=config.get("tie_word_embeddings", False),
-        residual_float32=config.get("residual_in_fp32", True),
-        init_std=config.get("initializer_range", 0.02),
-    )
+    values = {
+        "vocab_size": config.get("vocab_size", 32_000),
+        "hidden_size": hidden,
+        "num_layers": config.get("num_hidden_layers", 48),
+        "family": "mamba2",
+        "options": options,
+        "norm_eps": config.get("norm_eps", 1e-5),
+        "tie_embeddings": config.get("tie_word_embeddings", False),
+        "residual_float32": config.get("residual_in_fp32", True),
+        "init_std": config.get("initializer_range", 0.02),
+    }
+    return build(ModelConfig, values)
 
 
 STATE_SPACES = {
@@ -317,18 +340,20 @@ def _number(value: Any) -> float:
 def _own(config: dict[str, Any]) -> ModelConfig:
     """What `own_config` wrote."""
     values = {key: value for key, value in config.items() if key not in ("model_type", "version")}
-    for part in (values, *map(values.get, ("options", "memories", "attention"))):
-        _plain(part or {})
-    if given := values.get("options"):
-        if "dt_limit" in given:
-            given = given | {"dt_limit": tuple(map(_number, given["dt_limit"]))}
-        values["options"] = FAMILIES[values["family"]].Options(**given)
-    if values.get("memories"):
-        values["memories"] = Memories(**values["memories"])
-    if values.get("attention"):
-        values["attention"] = AttentionOptions(**values["attention"])
+    kinds = {"memories": Memories, "attention": AttentionOptions}
+    if values.get("family") is not None:
+        kinds["options"] = FAMILIES[values["family"]].Options
+    for name, kind in kinds.items():
+        part = values.get(name)
+        if part is None and name != "options":
+            continue
+        if not isinstance(part, dict):
+            raise TypeError(f"{name} = {part!r}")
+        if "dt_limit" in part:
+            part = part | {"dt_limit": tuple(map(_number, part["dt_limit"]))}
+        values[name] = build(kind, _bounded(part))
     values["attention_layers"] = tuple(values.get("attention_layers", ()))
-    return ModelConfig(**values)
+    return build(ModelConfig, _bounded(values))
 
 
 def own_config(config: ModelConfig) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def fla_config(config: ModelConfig) -> dict[str, Any] | None:
     """The configuration that flash-linear-attention reads, or None where it has no words for it."""
     kind = config.family or "transformer"
     if config.memories is not None:
-        kind = "mom" if config.family == "gated_deltanet" else None
+        kind = "mom" if config.family == "gated_deltanet" and _plain(config.attention) else None
     if kind is None:
         return None
     written = {
@@ -95,6 +95,11 @@ def fla_config(config: ModelConfig) -> dict[str, Any] | None:
         written |= _attention(config, config.attention)
     # What does not come back as it was cannot be said in this layout.
     return written if read_config(written) == _with_default_positions(config) else None
+
+
+def _plain(attention: AttentionOptions | None) -> bool:
+    """Is it what flash-linear-attention's MoM makes of any: it reads neither of these keys?"""
+    return attention is None or (not attention.qkv_bias and attention.rope_theta == 10_000.0)
 
 
 def _with_default_positions(config: ModelConfig) -> ModelConfig:

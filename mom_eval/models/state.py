@@ -32,7 +32,9 @@ class State:
         """The state of some of the sequences, in the order asked for; repeats are fine."""
         pick = sequences
         if not isinstance(pick, slice):
-            pick = torch.as_tensor(pick, device=self.seen.device)
+            # Without a type an empty list would be one of floating-point numbers.
+            dtype = None if len(pick) else torch.int64
+            pick = torch.as_tensor(pick, dtype=dtype, device=self.seen.device)
         return self._each(lambda tensor: tensor[pick])
 
     def clone(self) -> "State":
@@ -53,12 +55,10 @@ class State:
 
     def save(self, path: Path | str) -> None:
         """Write a safetensors file."""
-        tensors = {
-            f"{index}.{name}": tensor.contiguous()
-            for index, layer in enumerate(self.layers)
-            for name, tensor in layer.items()
-        }
-        save_file(tensors | {"seen": self.seen}, path, {"layers": str(len(self.layers))})
+        tensors = {"seen": self.seen.contiguous()}
+        for index, layer in enumerate(self.layers):
+            tensors |= {f"{index}.{name}": tensor.contiguous() for name, tensor in layer.items()}
+        save_file(tensors, path, {"layers": str(len(self.layers))})
 
     @classmethod
     def load(cls, path: Path | str, device: torch.device | str = "cpu") -> "State":

@@ -20,6 +20,7 @@ class Identity(NamedTuple):
     label: str
     weights: str
     dtype: str
+    backend: str
     tokenizer: str
 
 
@@ -138,7 +139,8 @@ def _identity(run: Run) -> Identity:
     kind, model, tokenizer = run.info["kind"], run.info["model"] or {}, run.info["tokenizer"] or {}
     weights = model.get("weights_sha256") or model.get("revision") or model.get("id") or ""
     words = tokenizer.get("id") or tokenizer.get("sha256") or ""
-    return Identity(kind, run.info["label"], weights, model.get("dtype") or "", words)
+    dtype, backend = model.get("dtype") or "", model.get("backend") or ""
+    return Identity(kind, run.info["label"], weights, dtype, backend, words)
 
 
 def _names(identities: Sequence[Identity]) -> dict[Identity, str]:
@@ -147,7 +149,12 @@ def _names(identities: Sequence[Identity]) -> dict[Identity, str]:
     for identity in identities:
         twins = [other for other in identities if other.label == identity.label]
         parts = []
-        for field, shorten in (("weights", 8), ("dtype", None), ("tokenizer", None)):
+        for field, shorten in (
+            ("weights", 8),
+            ("dtype", None),
+            ("backend", None),
+            ("tokenizer", None),
+        ):
             values = Counter(getattr(twin, field) for twin in twins)
             if len(values) > 1:
                 parts.append(getattr(identity, field)[:shorten] or f"no {field}")

@@ -14,7 +14,8 @@ from mom_eval import evaluate
 from mom_eval.errors import ModelError, RunError, SettingError
 from mom_eval.evalsuite import run as run_module
 from mom_eval.evalsuite.answerers import Answer, sized_batches
-from mom_eval.evalsuite.run import Session, out_of_memory
+from mom_eval.evalsuite.memory import out_of_memory
+from mom_eval.evalsuite.run import Session
 from mom_eval.results.store import RunWriter, read_run, read_runs
 from mom_eval.tasks.questions import prepare
 from mom_eval.tasks.setting import Setting

@@ -69,7 +69,8 @@ def new_model(config: ModelConfig, seed: int = 0) -> LM:
     model.reset_parameters()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if parameter.ndim == 1 or "lower_bounds" in name:
+            # Of several memories a bias is [M, width].
+            if parameter.ndim == 1 or ".bias." in name or "lower_bounds" in name:
                 parameter.add_(0.2 * torch.randn_like(parameter))
     return model
 

@@ -189,6 +189,15 @@ def test_a_token_reaches_the_window_and_no_further(layer: Attention, blocks: Non
     assert differs.nonzero().flatten().tolist() == list(reached)
 
 
+def test_a_call_without_a_token_keeps_the_state(layer: Attention):
+    state = call(layer, inputs(3, 20)).state
+    after = call(layer, inputs(0, 0), state)
+    assert after.y.shape == (0, HIDDEN)
+    assert torch.equal(after.state.seen, state.seen)
+    for name, kept in state.layers[0].items():
+        assert torch.equal(after.state.layers[0][name], kept)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(
     ("dtype", "bound"), [(torch.bfloat16, 1e-2), (torch.float16, 2e-3), (torch.float32, 1e-5)]
@@ -203,5 +212,13 @@ def test_on_a_gpu(layer: Attention, dtype: torch.dtype, bound: float):
     first = call(layer, [x[:cut] for x, cut in zip(batch, cuts, strict=True)])
     rest = call(layer, [x[cut:] for x, cut in zip(batch, cuts, strict=True)], first.state)
     assert error(rest.y.double().cpu(), torch.cat([want[127:307], want[307:]])) < bound
-    last = call(layer, [x[:1] for x in batch], whole.state)
-    assert last.y.isfinite().all()
+    assert call(layer, [x[:0] for x in batch], whole.state).y.shape == (0, HIDDEN)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("width", [6, 320])
+def test_widths_that_the_fused_kernel_refuses(width: int):
+    layer = new_layer(AttentionOptions(num_heads=2, num_kv_heads=1, head_dim=width)).bfloat16()
+    (x,) = (y.bfloat16() for y in inputs(40))
+    want = definition(layer, x)
+    assert error(call(layer.cuda(), [x.cuda()]).y.double().cpu(), want) < 1e-2

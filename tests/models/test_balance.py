@@ -7,6 +7,7 @@ import torch
 
 from mom_eval.kernels import route
 from mom_eval.models.balance import load_balance, routing_statistics, z_loss
+from tests.models.shapes import CASES, new_model
 
 
 def routed(rows: list[list[float]], top_k: int):
@@ -54,6 +55,17 @@ def test_the_loss_pushes_the_crowded_memory_down():
     assert bool((logits.grad[:, 1:] < 0).all())
 
 
+def test_the_loss_of_a_model():
+    """Layers with a router only, and gradients that reach each of them."""
+    model = new_model(CASES["hybrid"])
+    out = model(torch.arange(30))
+    assert out.routing.keys() == {0}
+    (load_balance(out.routing) + z_loss(out.routing)).backward()
+    gradient = model.layers[0].mixer.router.weight.grad
+    assert gradient is not None
+    assert bool((gradient.abs().sum(1) > 0).all())
+
+
 def test_z_loss():
     # logsumexp of log probabilities is 0; of four zeros log 4.
     assert float(z_loss({0: routed(EVEN, 2)})) == pytest.approx(0, abs=1e-12)
@@ -68,13 +80,30 @@ def test_statistics():
     assert found[2].share == pytest.approx([0.25] * 4)
     assert found[2].entropy == pytest.approx(2)
     assert found[2].weight == pytest.approx(0.4 / 0.7)
+    assert found[2].probability == pytest.approx((0.4 + 0.3) / 2)
+    assert found[5].probability == pytest.approx(0.7)
     assert found[2].near_ties == 0
     assert found[5].share == pytest.approx([1, 0, 0, 0])
     assert found[5].entropy == pytest.approx(0)
     assert found[6].near_ties == 1
 
 
-@pytest.mark.parametrize("loss", [load_balance, z_loss])
-def test_nothing_routed(loss):
-    with pytest.raises(ValueError, match="router"):
-        loss({})
+def test_uneven_statistics():
+    # Of 8 choices: 4, 2, 1, 1.
+    rows = [[4.0, 3, 1, 2], [4, 3, 2, 1], [4, 1, 3, 2], [3, 2, 1, 4]]
+    found = routing_statistics({0: route(torch.tensor(rows), 2)})[0]
+    assert found.share == pytest.approx([1 / 2, 1 / 4, 1 / 8, 1 / 8])
+    assert found.entropy == pytest.approx(1.75)
+
+
+def test_one_memory_is_no_tie():
+    found = routing_statistics({0: route(torch.zeros(5, 1), 1)})[0]
+    assert (found.share, found.entropy, found.probability) == ([1], 0, 1)
+    assert (found.weight, found.near_ties) == (1, 0)
+
+
+@pytest.mark.parametrize("of", [load_balance, z_loss, routing_statistics])
+def test_nothing_routed(of):
+    for nothing in ({}, {0: route(torch.zeros(0, 4), 2)}):
+        with pytest.raises(ValueError, match="nothing was routed"):
+            of(nothing)

@@ -2,13 +2,21 @@
 
 import pytest
 import torch
-from torch import Tensor
 
-from mom_eval.models import FAMILIES, LM, Memories, State
+from mom_eval.models import FAMILIES, LM, Memories, ModelConfig, State, packed
+from tests.models.laws import (
+    alone_is_together,
+    assert_states_alike,
+    causal,
+    random_cuts,
+    readings,
+    split_is_whole,
+)
 from tests.models.shapes import CASES, MEMORIES, config_of, error, new_model, run, sequences
 
-FLOAT32 = 1e-5
+FLOAT32, FLOAT64, BFLOAT16 = 1e-5, 1e-12, 1e-2
 LENGTHS = (7, 0, 70, 1)
+ROUTED = [name for name, memories in MEMORIES.items() if memories]
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -16,107 +24,125 @@ def model(request) -> LM:
     return new_model(CASES[request.param])
 
 
-def assert_states_equal(got: State, want: State) -> None:
-    assert torch.equal(got.seen, want.seen)
-    for mine, theirs in zip(got.layers, want.layers, strict=True):
-        assert mine.keys() == theirs.keys()
-        for name in theirs:
-            assert mine[name].shape == theirs[name].shape, name
-            assert error(mine[name].double(), theirs[name].double()) < FLOAT32, name
-
-
-def per_token(logits: Tensor, batch: list[list[int]]) -> list[Tensor]:
-    return list(logits.split([len(sequence) for sequence in batch]))
+@pytest.fixture(scope="module", params=CASES)
+def double(request) -> LM:
+    return new_model(CASES[request.param]).double()
 
 
 @pytest.mark.parametrize("cuts", [(1, 0, 3, 0), (4, 0, 64, 1), (7, 0, 69, 1)])
 def test_split_is_whole(model: LM, cuts: tuple[int, ...]):
+    split_is_whole(model, sequences(*LENGTHS), cuts, tolerance=FLOAT32)
+
+
+def test_split_is_whole_in_float64(double: LM):
     batch = sequences(*LENGTHS)
-    whole = run(model, batch)
-    first = run(model, [s[:cut] for s, cut in zip(batch, cuts, strict=True)])
-    rest = [s[cut:] for s, cut in zip(batch, cuts, strict=True)]
-    second = run(model, rest, first.state)
-    for n, logits in enumerate(per_token(whole.logits, batch)):
-        assert error(per_token(second.logits, rest)[n], logits[cuts[n] :]) < FLOAT32
-    assert_states_equal(second.state, whole.state)
+    split_is_whole(double, batch, *random_cuts(batch, 4, seed=3), tolerance=FLOAT64)
 
 
-def test_token_by_token_is_whole(model: LM):
-    (tokens,) = sequences(9)
-    whole, state, steps = run(model, [tokens]), None, []
-    for token in tokens:
-        out = run(model, [[token]], state)
-        state = out.state
-        steps.append(out.logits)
-    assert error(torch.cat(steps), whole.logits) < FLOAT32
+def test_token_by_token_is_whole(double: LM):
+    batch = sequences(9)
+    split_is_whole(double, batch, *([end] for end in range(1, 9)), tolerance=FLOAT64)
 
 
 def test_a_call_changes_no_state(model: LM):
     first = run(model, sequences(5, 3))
     before = first.state.clone()
     run(model, sequences(2, 4), first.state)
-    assert_states_equal(first.state, before)
+    assert_states_alike(first.state, before, tolerance=1e-30)
 
 
 def test_alone_is_together(model: LM):
-    batch = sequences(*LENGTHS)
-    together = run(model, batch)
-    for order in ([3, 2, 1, 0], [2], [0, 2]):
-        out = run(model, [batch[n] for n in order])
-        for got, n in zip(per_token(out.logits, [batch[n] for n in order]), order, strict=True):
-            assert error(got, per_token(together.logits, batch)[n]) < FLOAT32
-        assert error(out.logits, out.logits) == 0
+    alone_is_together(model, sequences(*LENGTHS), FLOAT32)
+
+
+def test_alone_is_together_in_float64(double: LM):
+    alone_is_together(double, sequences(*LENGTHS), FLOAT64)
+
+
+def test_causal(model: LM):
+    causal(model, 1e-6)
+
+
+def test_causal_in_float64(double: LM):
+    causal(double, FLOAT64)
+
+
+def test_logits_are_of_the_last_tokens_unless_told(model: LM):
+    tokens, cu_seqlens = packed(sequences(7, 20, 1), "cpu")
+    every = run(model, sequences(7, 20, 1)).logits
+    with torch.no_grad():
+        assert error(model(tokens, cu_seqlens).logits, every[[6, 26, 27]]) < FLOAT32
+        some = torch.tensor([20, 3, 3])
+        assert error(model(tokens, cu_seqlens, at=some).logits, every[some]) < FLOAT32
 
 
 def test_states_are_put_together_and_taken_apart(model: LM):
     batch, more = sequences(7, 40, 3), sequences(2, 1, 5, seed=2)
-    together = run(model, more, run(model, batch).state)
+    state = run(model, batch).state
+    together = run(model, more, state)
     states = [run(model, [sequence]).state for sequence in batch]
     again = run(model, more, State.cat(states))
     assert error(again.logits, together.logits) < FLOAT32
-    picked = run(model, [more[2], more[0], more[2]], run(model, batch).state[[2, 0, 2]])
-    parts = per_token(together.logits, more)
+    picked = run(model, [more[2], more[0], more[2]], state[[2, 0, 2]])
+    parts = [reading.logits for reading in readings(together, more)]
     assert error(picked.logits, torch.cat([parts[2], parts[0], parts[2]])) < FLOAT32
-
-
-def test_causal(model: LM):
-    (tokens,) = sequences(70)
-    changed = [*tokens[:33], (tokens[33] + 1) % 50, *tokens[34:]]
-    before, after = run(model, [tokens]).logits, run(model, [changed]).logits
-    # Not bit by bit: the projections' products may differ in their last bits with the rows of a
-    # memory, whose number changes with the routes.
-    assert error(after[:33], before[:33]) < 1e-6
-    assert error(after[33], before[33]) > 1e-2
-    assert error(after[34:40], before[34:40]) > 1e-4
+    masked = state[torch.tensor([True, False, True])]
+    assert_states_alike(masked, state[::2], tolerance=1e-30)
+    assert_states_alike(State.cat([state[[]], state]), state, tolerance=1e-30)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_one_routed_memory_is_the_plain_family(family: str):
     plain = new_model(config_of(family))
     routed = new_model(config_of(family, Memories(num_memories=1, top_k=1)), seed=5)
-    pieces = plain.pieces()
-    with torch.no_grad():
-        for name, piece in routed.pieces().items():
-            if not name.endswith("router.weight"):
-                piece.copy_(pieces[name.replace("memories.0.", "")])
+    filled_by_name(routed, plain, lambda name: name.replace("memories.0.", ""))
     batch = sequences(*LENGTHS)
     assert error(run(routed, batch).logits, run(plain, batch).logits) < FLOAT32
 
 
-@pytest.mark.parametrize("memories", [name for name in MEMORIES if MEMORIES[name]])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_memories_that_all_hold_the_same_are_the_plain_family(family: str):
+    """Where every token goes to each of them: the weights, which differ, sum to one."""
+    plain = new_model(config_of(family))
+    routed = new_model(config_of(family, Memories(num_memories=3, top_k=3)), seed=5)
+    filled_by_name(routed, plain, lambda name: name.replace(_memory(name), ""))
+    batch = sequences(*LENGTHS)
+    out = run(routed, batch)
+    assert all(bool((routes.weights.std(-1) > 1e-3).any()) for routes in out.routing.values())
+    assert error(out.logits, run(plain, batch).logits) < FLOAT32
+
+
+def _memory(name: str) -> str:
+    """`memories.2.` in the name of a piece."""
+    _, found, tail = name.partition(".memories.")
+    return f"memories.{tail.partition('.')[0]}." if found else "memories."
+
+
+def filled_by_name(model: LM, other: LM, source) -> None:
+    """Copy the pieces of another model, by the name there; routers stay as they are."""
+    pieces = other.pieces()
+    with torch.no_grad():
+        for name, piece in model.pieces().items():
+            if not name.endswith("router.weight"):
+                piece.copy_(pieces[source(name)])
+
+
+@pytest.mark.parametrize("memories", ROUTED)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_memories_have_no_order(family: str, memories: str):
     model, order = new_model(config_of(family, MEMORIES[memories])), [2, 0, 3, 1]
     permuted = new_model(model.config, seed=7)
-    pieces = model.pieces()
+
+    def source(name: str) -> str:
+        memory = _memory(name)
+        if memory not in name:
+            return name
+        return name.replace(memory, f"memories.{order[int(memory.split('.')[1])]}.")
+
+    filled_by_name(permuted, model, source)
     with torch.no_grad():
-        for name, piece in permuted.pieces().items():
-            source = name
-            if ".memories." in name:
-                head, _, tail = name.partition(".memories.")
-                source = f"{head}.memories.{order[int(tail[0])]}{tail[1:]}"
-            value = pieces[source]
-            piece.copy_(value[order] if name.endswith("router.weight") else value)
+        for mine, theirs in zip(permuted.layers, model.layers, strict=True):
+            mine.mixer.router.weight.copy_(theirs.mixer.router.weight[order])
     batch = sequences(*LENGTHS)
     want, got = run(model, batch), run(permuted, batch)
     for layer, routes in want.routing.items():
@@ -124,13 +150,29 @@ def test_memories_have_no_order(family: str, memories: str):
     assert error(got.logits, want.logits) < FLOAT32
 
 
-def test_forced_routes_decide(model: LM):
-    batch = sequences(7, 20)
+def test_a_tie_goes_to_the_lower_memory():
+    model = new_model(CASES["gla-4+shared"])
+    with torch.no_grad():
+        for block in model.layers:
+            block.mixer.router.weight.zero_()
+    for routes in run(model, sequences(7, 20)).routing.values():
+        assert torch.equal(routes.memories, torch.tensor([0, 1]).expand(27, 2))
+        assert bool((routes.weights == 0.5).all())
+
+
+def routed_models() -> list[str]:
+    return [name for name, config in CASES.items() if config.memories]
+
+
+@pytest.mark.parametrize("case", routed_models())
+def test_forced_routes_decide(case: str):
+    model, batch = new_model(CASES[case]), sequences(7, 20)
     out = run(model, batch)
-    if not out.routing:
-        pytest.skip("no router")
     own = {layer: routes.memories for layer, routes in out.routing.items()}
     assert torch.equal(run(model, batch, routes=own).logits, out.logits)
+    for routes in out.routing.values():
+        chosen = routes.probabilities.gather(1, routes.memories)
+        assert error(routes.weights, chosen / chosen.sum(-1, keepdim=True)) < FLOAT32
     other = {layer: (memories + 1) % 4 for layer, memories in own.items()}
     forced = run(model, batch, routes=other)
     assert error(forced.logits, out.logits) > 1e-2
@@ -139,7 +181,7 @@ def test_forced_routes_decide(model: LM):
 
 
 def test_a_state_survives_a_file(model: LM, tmp_path):
-    state = run(model, sequences(7, 20)).state
+    state = run(model, sequences(7, 20, 3)).state[::2]
     state.save(tmp_path / "state.safetensors")
     back, more = State.load(tmp_path / "state.safetensors"), sequences(3, 2)
     assert torch.equal(run(model, more, back).logits, run(model, more, state).logits)
@@ -156,48 +198,82 @@ def test_pieces_are_all_parameters_once(model: LM):
     assert all(bool((parameter == 7.0).all()) for parameter in marked.parameters())
 
 
-def test_every_parameter_learns(model: LM):
-    (tokens,) = sequences(70)
-    model.zero_grad()
-    ids = torch.tensor(tokens)
-    out = model(ids, at=torch.arange(len(ids) - 1))
-    torch.nn.functional.cross_entropy(out.logits, ids[1:]).backward()
-    for name, piece in model.named_parameters():
-        assert piece.grad is not None, name
-        assert bool(piece.grad.isfinite().all()), name
-        # A row of softmax over few layers may be flat, but not a whole tensor.
-        assert bool((piece.grad != 0).any()), name
+def test_every_parameter_is_drawn(model: LM):
+    """From torch's generator alone, wherever the memory for it came from."""
+    drawn = []
+    for before in (float("nan"), 3.0):
+        other = LM(model.config)
+        with torch.no_grad():
+            for parameter in other.parameters():
+                parameter.fill_(before)
+        torch.manual_seed(11)
+        other.reset_parameters()
+        drawn.append(dict(other.named_parameters()))
+    for name, parameter in drawn[0].items():
+        assert bool(parameter.isfinite().all()), name
+        assert torch.equal(parameter, drawn[1][name]), name
+
+
+def loss_of(model: LM, tokens: torch.Tensor, routes: dict[int, torch.Tensor]) -> torch.Tensor:
+    out = model(tokens, at=torch.arange(len(tokens) - 1), routes=routes)
+    return torch.nn.functional.cross_entropy(out.logits, tokens[1:])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_piece_learns(case: str):
+    """Every piece has a gradient, and the gradient is the slope of the loss."""
+    model, ids, routes = forced(CASES[case], torch.float64)
+    tokens, size = torch.tensor(ids), 1e-6
+    loss_of(model, tokens, routes).backward()
+    start = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    assert gradients.keys() == start.keys()
+    torch.manual_seed(4)
+    step = {name: torch.randn_like(value) for name, value in start.items()}
+    sides = []
+    for side in (size, -size):
+        model.load_state_dict({name: start[name] + side * step[name] for name in start})
+        with torch.no_grad():
+            sides.append(float(loss_of(model, tokens, routes)))
+    slope = sum(float((gradients[name] * step[name]).sum()) for name in start)
+    assert (sides[0] - sides[1]) / (2 * size) == pytest.approx(slope, rel=1e-5)
+    model.load_state_dict(gradients)
+    assert [name for name, piece in model.pieces().items() if not bool(piece.any())] == []
 
 
 def test_a_call_says_what_does_not_fit(model: LM):
+    tokens = torch.zeros(3, dtype=torch.int64)
     with pytest.raises(ValueError, match="packed"):
-        model(torch.zeros(1, 3, dtype=torch.int64))
+        model(tokens[None])
     with pytest.raises(ValueError, match="sequences"):
-        model(torch.zeros(3, dtype=torch.int64), state=model.empty_state(2))
+        model(tokens, state=model.empty_state(2))
     with pytest.raises(ValueError, match="without a token"):
-        model(torch.zeros(3, dtype=torch.int64), torch.tensor([0, 3, 3]))
+        model(tokens, torch.tensor([0, 3, 3]))
+    with pytest.raises(ValueError, match="cu_seqlens must rise"):
+        model(tokens, torch.tensor([0, 2]))
+    with pytest.raises(ValueError, match=r"layers \[2\], which have no router"):
+        model(tokens, routes={2: tokens[:, None]})
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_split_is_whole_in_bfloat16(family: str):
-    model = new_model(config_of(family, MEMORIES["4+shared"])).to(torch.bfloat16)
-    (tokens,) = sequences(70)
-    whole = run(model, [tokens])
-    own = {layer: routes.memories for layer, routes in whole.routing.items()}
+def forced(config: ModelConfig, dtype: torch.dtype) -> tuple[LM, torch.Tensor, dict]:
+    model, (tokens,) = new_model(config).to(dtype), sequences(70)
+    routing = run(model, [tokens]).routing
+    return model, tokens, {layer: routes.memories for layer, routes in routing.items()}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_split_is_whole_in_bfloat16(case: str):
+    model, tokens, own = forced(CASES[case], torch.bfloat16)
+    whole = run(model, [tokens], routes=own)
     first = run(model, [tokens[:30]], routes={k: v[:30] for k, v in own.items()})
     second = run(model, [tokens[30:]], first.state, routes={k: v[30:] for k, v in own.items()})
-    assert error(second.logits, whole.logits[30:]) < 1e-2
+    assert error(torch.cat([first.logits, second.logits]), whole.logits) < BFLOAT16
 
 
-@pytest.mark.parametrize("memories", MEMORIES)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_float32_is_close_to_float64(family: str, memories: str):
-    model, (tokens,) = new_model(config_of(family, MEMORIES[memories])), sequences(70)
-    got = run(model, [tokens])
-    routes = {layer: routes.memories for layer, routes in got.routing.items()}
-    want = run(model.double(), [tokens], routes=routes)
-    assert {t.dtype for layer in want.state.layers for t in layer.values()} <= {
-        torch.float64,
-        torch.int64,
-    }
+@pytest.mark.parametrize("case", CASES)
+def test_float32_is_close_to_float64(case: str):
+    model, tokens, own = forced(CASES[case], torch.float32)
+    got, want = run(model, [tokens]), run(model.double(), [tokens], routes=own)
+    types = {tensor.dtype for layer in want.state.layers for tensor in layer.values()}
+    assert types <= {torch.float64, torch.int64}
     assert error(got.logits, want.logits) < FLOAT32

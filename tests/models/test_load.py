@@ -78,6 +78,12 @@ def test_what_fla_can_say_is_said_in_its_words(folder):
     gla = CASES["gla-1"]
     assert (fla_config(gla) or {})["model_type"] == "gla"
     assert fla_config(replace(gla, options=replace(gla.options, gate_low_rank_dim=8))) is None
+    # fla's MoM reads neither the bias nor the theta of its attention.
+    mom = read_config(config | {"attn": {"layers": [1], "num_heads": 4}})
+    assert mom.attention is not None
+    assert (fla_config(mom) or {})["attn"]["layers"] == [1]
+    assert fla_config(replace(mom, attention=replace(mom.attention, rope_theta=5e4))) is None
+    assert fla_config(replace(mom, attention=replace(mom.attention, qkv_bias=True))) is None
 
 
 def old_layout(folder: Path) -> Path:
@@ -229,5 +235,14 @@ def test_a_pickle_needs_leave(folder):
 
 def test_other_models_are_not_ours(tmp_path):
     assert not known(tmp_path)
-    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    assert not known(tmp_path)
+    for config in (
+        {"model_type": "llama"},
+        {"model_type": ["gla"]},
+        {"d_model": 768, "n_layer": 24, "ssm_cfg": {}},  # Mamba-1, as state-spaces publishes it
+        {"ssm_cfg": "Mamba2"},
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        assert not known(tmp_path)
+    raw = {"d_model": 768, "n_layer": 24, "vocab_size": 50, "ssm_cfg": {"layer": "Mamba2"}}
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    assert known(tmp_path)

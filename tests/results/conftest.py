@@ -48,6 +48,7 @@ def make_run(
     source: str = "local",
     weights: str | None = None,
     dtype: str = "float32",
+    backend: str = "hf",
     tokenizer: str = "some/tokenizer",
     info: dict[str, Any] | None = None,
     **setting: Any,
@@ -58,6 +59,7 @@ def make_run(
     assert not unknown, unknown
     hashes = files or {task: f"sha of {task}" for task in questions}
     model = {"id": label, "revision": None, "weights_sha256": weights or label, "dtype": dtype}
+    model["backend"] = backend
     return Run(
         Path(f"runs/{label}"),
         {

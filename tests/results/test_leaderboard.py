@@ -146,6 +146,8 @@ def test_two_models_of_one_label_are_told_apart(make):
     assert sorted(names(build(runs)[0])) == ["a (01234567)", "a (abcdefgh)", "c"]
     runs = [make("a", dtype="float32"), make("a", dtype="bfloat16")]
     assert sorted(names(build(runs)[0])) == ["a (bfloat16)", "a (float32)"]
+    runs = [make("a", backend="hf"), make("a", backend="own")]
+    assert sorted(names(build(runs)[0])) == ["a (hf)", "a (own)"]
 
 
 def test_references_join_boards_with_and_without_bos(make):

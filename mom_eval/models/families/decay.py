@@ -8,13 +8,12 @@ import math
 import torch
 from torch import Tensor
 
-
-def new_A_log(count: int, low: float, high: float) -> Tensor:
-    """[count], log of A uniform in [low, high]."""
-    return torch.empty(count).uniform_(low, high).log()
+STEP = (1e-3, 0.1)
 
 
-def new_dt_bias(count: int, low: float = 1e-3, high: float = 0.1) -> Tensor:
-    """[count], softplus^-1 of a step that is log-uniform in [low, high]."""
-    step = torch.empty(count).uniform_(math.log(low), math.log(high)).exp()
-    return step + torch.log(-torch.expm1(-step))
+@torch.no_grad()
+def draw_decay(A_log: Tensor, dt_bias: Tensor, low: float, high: float) -> None:
+    """Draw in place: A uniform in [low, high], softplus(dt_bias) log-uniform in `STEP`."""
+    A_log.uniform_(low, high).log_()
+    step = dt_bias.uniform_(*map(math.log, STEP)).exp()
+    dt_bias.copy_(step + torch.log(-torch.expm1(-step)))

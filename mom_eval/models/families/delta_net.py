@@ -58,8 +58,8 @@ class DeltaNet(Family):
         self.conv_size, self.conv_bias = options.conv_size, options.conv_bias
         # The convolution activates all its columns or none; v is always silu.
         self.conv_activation = None
-        self.state = {"s": (heads, key, value)}
         self.activation = feature_map(options.qk_activation, key)
+        self.state = {"s": (heads, self.activation.width, value)}
         self.norm = RMSNorm(value, norm_eps)
 
     def write(self, c: dict[str, Tensor], at: Stream) -> Write:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mom_eval.kernels import l2_norm
 from mom_eval.models.columns import Column
-from mom_eval.models.families.decay import new_A_log, new_dt_bias
+from mom_eval.models.families.decay import draw_decay
 from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
 
 
@@ -60,9 +60,14 @@ class GatedDeltaNet(Family):
         self.conv = ("q", "k", "v") if options.use_short_conv else ()
         self.conv_size, self.conv_bias = options.conv_size, options.conv_bias
         self.state = {"s": (self.value_heads, key, value)}
-        self.A_log = nn.Parameter(new_A_log(self.value_heads, 1e-6, 16.0))
-        self.dt_bias = nn.Parameter(new_dt_bias(self.value_heads))
+        self.A_log = nn.Parameter(torch.empty(self.value_heads))
+        self.dt_bias = nn.Parameter(torch.empty(self.value_heads))
         self.norm = RMSNorm(value, norm_eps)
+
+    def reset_parameters(self) -> None:
+        """Draw the decay as Mamba does."""
+        super().reset_parameters()
+        draw_decay(self.A_log, self.dt_bias, 1e-6, 16.0)
 
     def write(self, c: dict[str, Tensor], at: Stream) -> Write:
         """The columns of L rows -> the op's inputs."""

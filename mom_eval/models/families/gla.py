@@ -58,6 +58,10 @@ class GLA(Family):
         self.conv_size, self.conv_bias = options.conv_size, options.conv_bias
         self.state = {"s": (heads, key, value)}
         self.feature_map = feature_map(options.feature_map or "identity", key)
+        if self.feature_map.width != key:
+            raise ValueError(
+                f"{options.feature_map} widens keys, and their decay has a channel each"
+            )
         self.norm = RMSNorm(value, norm_eps, options.elementwise_affine)
 
     def write(self, c: dict[str, Tensor], at: Stream) -> Write:

@@ -17,6 +17,8 @@ from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, 
 
 NORM_EPS = 1e-5
 """The published models were trained with this one, whatever their configuration's norm_eps says."""
+INSIDE = (1e-30, 1 - 2**-24)
+"""The least and the greatest bound, as close to 0 and 1 as float32 computes with."""
 
 
 class LowerBounds(nn.Module):
@@ -30,7 +32,9 @@ class LowerBounds(nn.Module):
     def forward(self) -> list[Tensor | None]:
         """A row [width] a layer; the first has none."""
         share = wide(self.lower_bounds).softmax(0)
-        return [None, *(share.cumsum(0) - share[0])[1:]]
+        # Rounding carries a bound to 0 or past 1, where logarithms or their gradients are NaN.
+        bounds = (share.cumsum(0) - share[0]).clamp(*INSIDE)
+        return [None, *bounds[1:]]
 
 
 class HGRN2(Family):
@@ -58,8 +62,9 @@ class HGRN2(Family):
             raise ValueError("one of expand_ratio and num_heads must be given")
         ratio = options.expand_ratio
         self.heads = hidden // ratio if ratio else options.num_heads or 0
-        if not self.heads or hidden % self.heads:
-            raise ValueError(f"hidden {hidden} does not divide into heads of {ratio}")
+        if not self.heads or hidden % self.heads or (ratio and hidden % ratio):
+            heads = f"heads of {ratio}" if ratio else f"{options.num_heads} heads"
+            raise ValueError(f"hidden {hidden} does not divide into {heads}")
         self.value_width = hidden
         self.reader = {"q": Column(hidden)}
         self.writer = {"f": Column(hidden), "i": Column(hidden)}

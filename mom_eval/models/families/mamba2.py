@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mom_eval.models.columns import Column
-from mom_eval.models.families.decay import new_A_log, new_dt_bias
+from mom_eval.models.families.decay import draw_decay
 from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
 
 
@@ -56,11 +56,17 @@ class Mamba2(Family):
         self.conv = ("x", "B", "C")
         self.conv_size, self.conv_bias = options.conv_kernel, options.use_conv_bias
         self.state = {"s": (heads, options.state_size, options.head_dim)}
-        self.A_log = nn.Parameter(new_A_log(heads, 1.0, 16.0))
-        self.dt_bias = nn.Parameter(new_dt_bias(heads))
-        self.D = nn.Parameter(torch.ones(inner if options.D_has_hdim else heads))
+        self.A_log = nn.Parameter(torch.empty(heads))
+        self.dt_bias = nn.Parameter(torch.empty(heads))
+        self.D = nn.Parameter(torch.empty(inner if options.D_has_hdim else heads))
         self.eps = norm_eps
         self.norm = RMSNorm(inner, norm_eps) if options.rmsnorm else None
+
+    def reset_parameters(self) -> None:
+        """Draw the decay as Mamba does; the skip is one."""
+        super().reset_parameters()
+        draw_decay(self.A_log, self.dt_bias, 1.0, 16.0)
+        nn.init.ones_(self.D)
 
     def write(self, c: dict[str, Tensor], at: Stream) -> Write:
         """The columns of L rows -> the op's inputs."""

@@ -53,8 +53,8 @@ class RetNet(Family):
         self.readout = {"gate": Column(self.value_width)} if options.use_output_gate else {}
         self.conv = ("q", "k", "v") if options.use_short_conv else ()
         self.conv_size, self.conv_bias = options.conv_size, options.conv_bias
-        self.state = {"s": (heads, key, value)}
         self.feature_map = feature_map(options.feature_map or "identity", key)
+        self.state = {"s": (heads, self.feature_map.width, value)}
         self.norm = RMSNorm(value, norm_eps, options.elementwise_affine)
 
     def write(self, c: dict[str, Tensor], at: Stream) -> Write:

@@ -1,130 +1,26 @@
-"""The models' side of lm-eval: what lm-eval sees, and Hugging Face models through HFLM.
-
-lm-eval returns only at the end of everything, and asks for all outputs before the first
-probability. So the object it is given answers a question whole when its output is asked for, hands
-it on to be written down, and later only looks its probabilities up.
-"""
+"""Hugging Face models through lm-eval's own class, HFLM."""
 
 import inspect
-import math
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from lm_eval import evaluator
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
 from lm_eval.models import huggingface
-from lm_eval.tasks import TaskManager
 from safetensors import SafetensorError
 
-from mom_eval.errors import ModelError, SettingError
-from mom_eval.evalsuite.answerers import Answer, sized_batches
+from mom_eval.errors import ModelError
+from mom_eval.evalsuite.answerers import Answer, check_numbers, sized_batches
 from mom_eval.evalsuite.checkpoints import Checkpoint
-from mom_eval.tasks.lm_eval_tasks import GENERATION, Recall, question_of
-from mom_eval.tasks.questions import Prepared, Question
+from mom_eval.tasks.lm_eval_tasks import GENERATION
+from mom_eval.tasks.questions import Question
 
-# Decorators hide the types of these from checkers.
+# A decorator hides its type from checkers.
 HFLM: Any = huggingface.HFLM
-evaluate: Any = evaluator.evaluate
-simple_evaluate: Any = evaluator.simple_evaluate
 
 AUTO_ROWS = 64
 AUTO_TOKENS = {"cuda": 131_072, "cpu": 8_192}
 """Prompt tokens of an automatic batch: a CPU gains nothing from more, a GPU halves it at need."""
-
-Ask = Callable[[list[Question]], dict[str, Answer]]
-
-
-class RecordingLM(LM):
-    """Answers recall questions through `ask`, task by task."""
-
-    def __init__(self, ask: Ask) -> None:
-        """`ask(questions of one task)` returns their answers by question id."""
-        super().__init__()
-        self._ask = ask
-        self._answers: dict[tuple[str, str], Answer] = {}
-
-    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
-        """Outputs, in the requests' order; everything else about them is recorded on the way."""
-        tasks: dict[str, list[Question]] = {}
-        for request in requests:
-            question = question_of(request.doc)
-            tasks.setdefault(question.task, []).append(question)
-        for task, questions in tasks.items():
-            for question_id, answer in self._ask(questions).items():
-                self._answers[task, question_id] = answer
-        return [self._answer(request).output for request in requests]
-
-    def loglikelihood(
-        self, requests: list[Instance], disable_tqdm: bool = False
-    ) -> list[tuple[float, bool]]:
-        """Probabilities that were asked for together with the outputs; NaN where none exist."""
-        out = []
-        for request in requests:
-            nats = self._answer(request).log_probabilities
-            out.append((math.nan if nats is None else nats[request.idx - 1], False))
-        return out
-
-    def loglikelihood_rolling(
-        self, requests: list[Instance], disable_tqdm: bool = False
-    ) -> list[float]:
-        """No recall task asks for it."""
-        raise NotImplementedError
-
-    def _answer(self, request: Instance) -> Answer:
-        return self._answers[request.doc["task"], request.doc["id"]]
-
-
-def ask_through_lm_eval(
-    prepared: dict[str, Prepared], metadata: dict[str, Any], ask: Ask
-) -> dict[str, Any]:
-    """Run the recall tasks in lm-eval over questions that are built already.
-
-    Returns:
-        lm-eval's results: task name in lm-eval -> its metrics.
-    """
-    tasks = [
-        Recall(config={"task": name, "metadata": metadata}, prepared=questions)
-        for name, questions in prepared.items()
-    ]
-    # `simple_evaluate` would first spend seconds on probing the machine for a report of its own.
-    out = evaluate(
-        RecordingLM(ask),
-        TaskManager(include_defaults=False).load(list(tasks)),
-        bootstrap_iters=0,
-        log_samples=False,
-    )
-    return out["results"]
-
-
-def run_lm_eval_tasks(hflm: Any, names: list[str], limit: int | None) -> dict[str, Any]:
-    """lm-eval's own tasks on a model, nothing changed: its samples and metrics.
-
-    Raises:
-        SettingError: lm-eval knows no task of that name.
-        ModelError: its data cannot be loaded here.
-    """
-    files = [name for name in names if Path(name).is_file()]
-    # Reading lm-eval's own registry takes ten seconds: only where a name has to be looked up.
-    manager = TaskManager(include_defaults=len(files) < len(names))
-    for name in names:
-        if name not in files and name not in manager.all_tasks:
-            raise SettingError(
-                f"lm-eval has no task {name!r} and there is no such YAML file; `lm-eval ls tasks`"
-                " lists them"
-            )
-    try:
-        out = simple_evaluate(
-            model=hflm, tasks=list(names), task_manager=manager, limit=limit, bootstrap_iters=0
-        )
-    except (ConnectionError, FileNotFoundError) as error:
-        first = str(error).splitlines()[0]
-        raise ModelError(
-            f"lm-eval could not load the data of {', '.join(names)} ({first})"
-        ) from error
-    return {"samples": out["samples"], "versions": out["versions"]}
 
 
 def load_hflm(
@@ -135,7 +31,7 @@ def load_hflm(
     dtype: str,
     bos: bool,
     trust_remote_code: bool,
-) -> Any:
+) -> "HFModel":
     """A Hugging Face causal LM through lm-eval's own class.
 
     Raises:
@@ -143,7 +39,7 @@ def load_hflm(
     """
     extra = {"gguf_file": checkpoint.gguf_file} if checkpoint.gguf_file else {}
     try:
-        return HFLM(
+        hflm = HFLM(
             pretrained=str(checkpoint.folder),
             backend="causal",
             tokenizer=tokenizer,
@@ -161,20 +57,38 @@ def load_hflm(
                 " it"
             ) from error
         raise ModelError(f"{checkpoint.id} cannot be loaded: {text[:300]}") from error
+    return HFModel(hflm)
 
 
-def wrap_model(model: Any, tokenizer: Any, bos: bool) -> Any:
-    """HFLM around a `PreTrainedModel` that is in memory already."""
-    return HFLM(pretrained=model, backend="causal", tokenizer=tokenizer, add_bos_token=bos)
+def wrap_model(model: Any, tokenizer: Any, bos: bool) -> "HFModel":
+    """The same around a `PreTrainedModel` that is in memory already."""
+    hflm = HFLM(pretrained=model, backend="causal", tokenizer=tokenizer, add_bos_token=bos)
+    return HFModel(hflm)
 
 
-def context_limit(hflm: Any) -> int | None:
-    """Tokens the model was made for; None where its config names no limit (recurrent models)."""
-    for name in ("n_positions", "max_position_embeddings", "n_ctx"):
-        limit = getattr(hflm.config, name, None)
-        if isinstance(limit, int) and limit > 0:
-            return limit
-    return None
+class HFModel:
+    """A loaded Hugging Face model, as `answerers.Model` asks for it."""
+
+    def __init__(self, hflm: Any) -> None:
+        """`hflm` is an HFLM."""
+        self.hflm, self.module = hflm, hflm.model
+
+    @property
+    def limit(self) -> int | None:
+        """Tokens the model was made for; None where its config names no limit."""
+        for name in ("n_positions", "max_position_embeddings", "n_ctx"):
+            limit = getattr(self.hflm.config, name, None)
+            if isinstance(limit, int) and limit > 0:
+                return limit
+        return None
+
+    def answerer(self, rows: int | None, room: int) -> "HFAnswerer":
+        """See `HFAnswerer`."""
+        return HFAnswerer(self.hflm, rows, room)
+
+    def for_lm_eval(self) -> Any:
+        """The HFLM."""
+        return self.hflm
 
 
 class HFAnswerer:
@@ -211,11 +125,7 @@ class HFAnswerer:
             Answer(output, self._log_probabilities(question))
             for question, output in zip(questions, outputs, strict=True)
         ]
-        for answer in answers:
-            if not all(map(math.isfinite, answer.log_probabilities or ())):
-                raise ModelError(
-                    "the model gives probabilities that are no numbers; try --dtype float32"
-                )
+        check_numbers(answers)
         return answers
 
     def _log_probabilities(self, question: Question) -> list[float]:
