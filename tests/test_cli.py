@@ -240,11 +240,6 @@ def test_help_of_every_command_and_short_form(cli):
     assert "Shell completion" in cli("-h").output
 
 
-def test_options_come_from_the_environment(cli, tiny_llama, tmp_path, monkeypatch):
-    monkeypatch.setenv("MOM_EVAL_RUN_TASKS", "nope")
-    assert "there is no task 'nope'" in cli("run", "--model", tiny_llama).stderr
-
-
 def test_no_progress_bar_where_stderr_is_no_terminal(tiny_llama, tmp_path):
     command = [
         sys.executable,

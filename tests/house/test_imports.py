@@ -126,8 +126,8 @@ def test_a_wrong_import_is_found(where: str, source: str):
 @pytest.mark.parametrize(
     ("where", "source"),
     [
-        ("mom_eval/cli.py", "from mom_eval import __version__, evaluate"),
-        ("mom_eval/cli.py", "from mom_eval.results.store import Run"),
+        ("mom_eval/cli/run.py", "from mom_eval import __version__, evaluate"),
+        ("mom_eval/cli/run.py", "from mom_eval.results.store import Run"),
         ("mom_eval/evalsuite/run.py", "from mom_eval import tasks, results"),
         ("mom_eval/evalsuite/lm_eval_model/own.py", "import lm_eval"),
         ("mom_eval/tasks/lm_eval_tasks.py", "from lm_eval.api.task import ConfigurableTask"),

@@ -1,0 +1,41 @@
+"""The command line: options -> one call -> echo. No logic, nothing heavy imported at the top."""
+
+from typing import Any
+
+import click
+
+from mom_eval import __version__
+from mom_eval.cli.data import data, tasks
+from mom_eval.cli.doctor import doctor
+from mom_eval.cli.leaderboard import leaderboard
+from mom_eval.cli.models import models
+from mom_eval.cli.run import run
+from mom_eval.errors import MomEvalError
+
+
+class Commands(click.Group):
+    """Turns what the user can mend into one sentence and exit 1, an interruption into exit 130."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; see the class."""
+        try:
+            return super().invoke(ctx)
+        except MomEvalError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted; the same command goes on where it stopped", err=True)
+            ctx.exit(130)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog='Shell completion: eval "$(_MOM_EVAL_COMPLETE=bash_source mom-eval)" (or zsh_source).',
+)
+@click.version_option(__version__, package_name="mom-eval")
+def main() -> None:
+    """How well a language model recalls what stands in a document, and how sure that is."""
+
+
+for command in (run, tasks, data, leaderboard, models, doctor):
+    main.add_command(command)

@@ -1,0 +1,56 @@
+"""Kinds of options, options that several commands share, and how a listing is printed."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+class Numbers(click.ParamType):
+    """Numbers with commas between them: `512,1024`."""
+
+    def __init__(self, kind: type[int] | type[float]) -> None:
+        """`kind` parses each."""
+        self.kind = kind
+        self.name = "N,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text -> tuple of numbers."""
+        try:
+            return tuple(self.kind(part) for part in str(value).split(","))
+        except ValueError:
+            kind = "whole numbers" if self.kind is int else "numbers"
+            self.fail(f"{value!r} is not a list of {kind} with commas between them", param, ctx)
+
+
+class BatchSize(click.ParamType):
+    """A number of questions, or `auto`."""
+
+    name = "N|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Text -> number, or None for `auto`."""
+        if value == "auto":
+            return None
+        if not str(value).isdigit() or int(value) < 1:
+            self.fail(f"{value!r} is neither a number from 1 on nor auto", param, ctx)
+        return int(value)
+
+
+DATA_DIR = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Folder of prepared data.  [default: $MOM_EVAL_DATA, else the user's cache]",
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def show(rows: list[dict[str, Any]], as_json: bool, line: Callable[[dict[str, Any]], str]) -> None:
+    """A listing, as lines or as JSON."""
+    if as_json:
+        click.echo(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    for row in rows:
+        click.echo(line(row))
