@@ -64,7 +64,7 @@ def fla_config(config: ModelConfig) -> dict[str, Any] | None:
     kind = config.family or "transformer"
     if config.memories is not None:
         kind = "mom" if config.family == "gated_deltanet" and _plain(config.attention) else None
-    if kind is None:
+    if kind not in ARCHITECTURES:
         return None
     written = {
         "architectures": [ARCHITECTURES[kind]],

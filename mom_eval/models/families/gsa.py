@@ -18,7 +18,8 @@ from mom_eval.models.families.feature_maps import feature_map
 from mom_eval.models.family import Family, RMSNorm, Stream, split_heads, wide
 
 NORM_EPS = 1e-5
-"""The published models were trained with this one, whatever their configuration's norm_eps says."""
+"""Flash-linear-attention gives this norm no norm_eps of the configuration since 2024-11-05;
+what was trained before that had it (docs/decisions/0008)."""
 
 
 class GSA(Family):

@@ -16,7 +16,8 @@ from mom_eval.models.columns import Column
 from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
 
 NORM_EPS = 1e-5
-"""The published models were trained with this one, whatever their configuration's norm_eps says."""
+"""Flash-linear-attention gives this norm no norm_eps of the configuration since 2024-11-05;
+what was trained before that had it (docs/decisions/0008)."""
 INSIDE = (1e-30, 1 - 2**-24)
 """The least and the greatest bound, as close to 0 and 1 as float32 computes with."""
 
