@@ -143,13 +143,19 @@ def grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
     axes.check("ends", ends, "M")
     aligned = axes["D"] % 8 == axes["O"] % 8 == 0
     if x.is_cuda and x.dtype == torch.bfloat16 and aligned:
-        y = F.grouped_mm(x, weight.mT, offs=ends)
+        y = F.grouped_mm(_on_16_bytes(x), weight.mT, offs=ends)
         if y.requires_grad:
             # Its gradient refuses strides of zero, which those of a sum have.
             y.register_hook(Tensor.contiguous)
         return y
     sizes = ends.diff(prepend=ends.new_zeros(1)).tolist()
     return torch.cat([F.linear(*group) for group in zip(x.split(sizes), weight, strict=True)])
+
+
+def _on_16_bytes(x: Tensor) -> Tensor:
+    """Rows [R, D] that begin where the grouped product can read them: copied if they do not."""
+    fits = x.stride(0) % 8 == 0 and x.stride(1) == 1 and x.data_ptr() % 16 == 0
+    return x if fits else x.clone(memory_format=torch.contiguous_format)
 
 
 class _Take(Function):

@@ -78,3 +78,13 @@ def test_grouped_products(relative, dtype, bound, width):
     truth.sum().backward()
     for found, expected in ((y, truth), (x.grad, wide[0].grad), (weight.grad, wide[1].grad)):
         assert relative(found.detach().cpu(), expected.detach()) < bound
+
+
+@pytest.mark.parametrize("begin", [0, 3, 8])
+def test_grouped_products_of_columns_of_a_wider_tensor(relative, begin):
+    """Rows of 29 numbers begin at no 16 bytes, and neither do their columns from the third on."""
+    wide = torch.randn(50, 29).bfloat16().cuda()
+    x, weight = wide[:, begin : begin + 16], torch.randn(4, 24, 16).bfloat16().cuda()
+    ends = torch.tensor([7, 7, 49, 50], dtype=torch.int32).cuda()
+    truth = grouped_linear(x.cpu().double(), weight.cpu().double(), ends.cpu())
+    assert relative(grouped_linear(x, weight, ends).cpu(), truth) < 6e-3
