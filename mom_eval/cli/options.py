@@ -34,7 +34,7 @@ class BatchSize(click.ParamType):
         """Text -> number, or None for `auto`."""
         if value == "auto":
             return None
-        if not str(value).isdigit() or int(value) < 1:
+        if not str(value).isdecimal() or int(value) < 1:
             self.fail(f"{value!r} is neither a number from 1 on nor auto", param, ctx)
         return int(value)
 

@@ -40,9 +40,7 @@ from mom_eval.cli.options import DATA_DIR, BatchSize, Numbers
 @click.option(
     "--context-length",
     type=Numbers(int),
-    default="2048",
-    show_default=True,
-    help="Tokens of prompt and answer; several sweep.",
+    help="Tokens of prompt and answer; several sweep.  [default: 2048]",
 )
 @click.option(
     "--repeat",

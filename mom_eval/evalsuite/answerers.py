@@ -4,6 +4,7 @@ An answerer gets questions whose prompts are built and returns, for each, the te
 the stop string) and the natural log probability of every alias behind the prompt.
 """
 
+import inspect
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -92,6 +93,38 @@ def sized_batches(
         yield batch
 
 
+def module_logits(module: Any, ids: list[int], device: Any) -> Any:
+    """Logits [T, V] in float32 of a plain module for T token ids.
+
+    Raises:
+        ModelError: it returns something else.
+    """
+    import torch
+
+    with torch.inference_mode():
+        out = module(torch.tensor([ids], device=device))
+    logits = getattr(out, "logits", out)
+    if getattr(logits, "ndim", 0) != 3 or logits.shape[:2] != (1, len(ids)):
+        shape = getattr(logits, "shape", type(logits).__name__)
+        raise ModelError(
+            f"the module returned {shape} for input_ids [1, {len(ids)}]; expected logits"
+            f" [1, {len(ids)}, V] or an object with .logits"
+        )
+    return logits[0].float()
+
+
+def generates(module: Any) -> bool:
+    """Whether a module has a `.generate` that takes what transformers' takes."""
+    generate = getattr(module, "generate", None)
+    if not callable(generate):
+        return False
+    try:
+        inspect.signature(generate).bind(None, max_new_tokens=1, do_sample=False)
+    except TypeError:
+        return False
+    return True
+
+
 class ModuleAnswerer:
     """Any `module(input_ids [1, T]) -> logits [1, T, V]` (or an object with `.logits`).
 
@@ -103,14 +136,16 @@ class ModuleAnswerer:
         """`tokenizer` is a Hugging Face tokenizer; `bos` puts its first special token before."""
         self.module, self.tokenizer, self.bos, self.device = module, tokenizer, bos, device
         self.eos = getattr(tokenizer, "eos_token_id", None)
+        self.generates = generates(module)
 
     def how_slow(self) -> str:
         """A sentence for the user on what a plain module costs."""
-        if callable(getattr(self.module, "generate", None)):
+        if self.generates:
             return "a plain module answers one question at a time, unpadded"
         return (
-            "a plain module answers one question at a time and, without .generate, reads the prompt"
-            f" anew for each of up to {ANSWER_LENGTH} tokens: expect it to be slow"
+            "a plain module answers one question at a time and, without a"
+            " .generate(input_ids, max_new_tokens=, do_sample=), reads the prompt anew"
+            f" for each of up to {ANSWER_LENGTH} tokens: expect it to be slow"
         )
 
     @property
@@ -154,29 +189,22 @@ class ModuleAnswerer:
         return [self.tokenizer.bos_token_id, *ids] if self.bos else ids
 
     def _logits(self, ids: list[int]) -> Any:
-        """[T, V] in float32."""
-        import torch
-
-        with torch.inference_mode():
-            out = self.module(torch.tensor([ids], device=self.device))
-        logits = getattr(out, "logits", out)
-        if getattr(logits, "ndim", 0) != 3 or logits.shape[:2] != (1, len(ids)):
-            shape = getattr(logits, "shape", type(logits).__name__)
-            raise ModelError(
-                f"the module returned {shape} for input_ids [1, {len(ids)}]; expected logits"
-                f" [1, {len(ids)}, V] or an object with .logits"
-            )
-        return logits[0].float()
+        return module_logits(self.module, ids, self.device)
 
     def _generate(self, prompt: list[int]) -> str:
         import torch
 
         ids = list(prompt)
-        if callable(getattr(self.module, "generate", None)):
+        if self.generates:
             given = torch.tensor([prompt], device=self.device)
-            ids = self.module.generate(given, max_new_tokens=ANSWER_LENGTH, do_sample=False)[
-                0
-            ].tolist()
+            out = self.module.generate(given, max_new_tokens=ANSWER_LENGTH, do_sample=False)
+            ids = out[0].tolist() if getattr(out, "ndim", 0) == 2 else []
+            if ids[: len(prompt)] != prompt:
+                raise ModelError(
+                    "the module's .generate returned something else than token ids"
+                    f" [1, {len(prompt)} + new] that begin with the prompt; mend it, or take it"
+                    " away and the module is asked token by token"
+                )
         else:
             while len(ids) < len(prompt) + ANSWER_LENGTH:
                 ids.append(int(self._logits(ids)[-1].argmax()))

@@ -7,13 +7,14 @@ from glob import glob
 from pathlib import Path
 
 from mom_eval.errors import ModelError, nearest
+from mom_eval.evalsuite.plan import GLOB
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
+_CONFIG_FILES = ("config.json", "generation_config.json")
 _PICKLE = (
     "{} holds its weights as a pickle, which can carry code; --allow-pickle reads it without"
     " running any"
 )
-_GLOB = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +58,14 @@ class Checkpoint:
             raise ModelError(_PICKLE.format(self.id))
 
     def sha256(self) -> str:
-        """Hash over all weight files."""
+        """Hash over what decides the model's outputs: weights, configuration, code it brings."""
+        files = self.weight_files
+        if not self.gguf_file:
+            beside = [self.folder / name for name in _CONFIG_FILES]
+            files += [path for path in beside if path.exists()]
+            files += sorted(self.folder.glob("*.py"))
         whole = hashlib.sha256()
-        for path in self.weight_files:
+        for path in files:
             with path.open("rb") as file:
                 whole.update(hashlib.file_digest(file, "sha256").digest())
         return whole.hexdigest()
@@ -85,7 +91,7 @@ def find(
     path = Path(text).expanduser()
     if path.exists():
         return [_local(path, label)]
-    if _GLOB.search(text):
+    if GLOB.search(text):
         return _glob(str(path), label)
     if text.startswith((".", "/", "~")) or text.endswith(".gguf") or text.count("/") != 1:
         beside = [entry.name for entry in path.parent.glob("*")] if path.parent.is_dir() else []

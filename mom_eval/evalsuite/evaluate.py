@@ -1,5 +1,6 @@
 """`mom_eval.evaluate`: models and options in, run folders and a table out. The CLI calls it."""
 
+import inspect
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -8,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mom_eval.errors import SettingError
 from mom_eval.evalsuite import checkpoints
 from mom_eval.evalsuite.answerers import Answerer, ModuleAnswerer
 from mom_eval.evalsuite.plan import Grid, command_line, settings, task_names
-from mom_eval.evalsuite.reference_rows import REFERENCES, ReferenceAnswerer, why_not
+from mom_eval.evalsuite.reference_rows import BY_KEY, REFERENCES, ReferenceAnswerer, why_not
 from mom_eval.evalsuite.run import Job, Subject, execute, finished
 from mom_eval.evalsuite.subjects import (
     Loaded,
@@ -20,8 +22,9 @@ from mom_eval.evalsuite.subjects import (
     from_memory,
     pick_device,
 )
-from mom_eval.results.store import read_run
+from mom_eval.results.store import disk_errors, read_run
 from mom_eval.tasks.data import Source, TaskData, load, resolve
+from mom_eval.tasks.files import find, sha256
 from mom_eval.tasks.questions import Prepared, prepare
 from mom_eval.tasks.recall import ANSWER_LENGTH
 from mom_eval.tasks.setting import Setting
@@ -42,7 +45,7 @@ def evaluate(
     data: str | None = None,
     data_dir: str | Path | None = None,
     protocol: str = "paper",
-    context_length: int | Sequence[int] = 2048,
+    context_length: int | Sequence[int] | None = None,
     repeat: int = 1,
     haystack: int | Sequence[int] | None = None,
     depth: float | Sequence[float] | None = None,
@@ -72,8 +75,7 @@ def evaluate(
         batch_size, ..., force: the fields of `Options`; `out`: the folder of run folders.
         say: gets each sentence of progress; None logs them.
 
-    Returns:
-        A tidy table; `.attrs["runs"]` are the run folders behind it.
+    Returns a tidy table; `.attrs["runs"]` are the run folders behind it.
 
     Raises:
         MomEvalError: anything the user can mend.
@@ -92,11 +94,23 @@ def evaluate(
         options=options,
         out=Path(out),
         say=say or log.info,
+        command=_command(locals()),
     )
     return tidy(suite.run(_loaded(model, tokenizer, options), theirs, limit))
 
 
+def _command(given: dict[str, Any]) -> str:
+    """The call as a command: `given` holds the arguments; `say` is no option of it."""
+    known = inspect.signature(evaluate).parameters
+    defaults = {name: one.default for name, one in known.items()}
+    return command_line({name: given[name] for name in known if name != "say"}, defaults)
+
+
 def _source(data: str | None, data_dir: str | Path | None, seed: int, say: Say) -> Source:
+    if data_dir is not None and data not in (None, "hub"):
+        raise SettingError(
+            "--data-dir is where prepared data lie, and --data names other data; give one of them"
+        )
     source = resolve(data, Path(data_dir) if data_dir else None)
     if source.why:
         say(source.why)
@@ -149,6 +163,7 @@ class Suite:
     options: Options
     out: Path
     say: Say
+    command: str
 
     def __post_init__(self) -> None:
         self._data: dict[tuple[str, int], TaskData] = {}
@@ -164,6 +179,8 @@ class Suite:
     def run(self, models: list[Loaded], lm_eval_tasks: list[str], limit: int | None) -> list[Path]:
         """Reference rows first: they are quick, and every leaderboard carries them."""
         folders: list[Path] = []
+        with disk_errors(self.out):
+            self.out.mkdir(parents=True, exist_ok=True)
         if self.tasks:
             tokens: Tokens = models[0].tokens if models else PieceTokens()
             for setting in self.settings:
@@ -175,7 +192,15 @@ class Suite:
                 from mom_eval.evalsuite.lm_eval_run import run_lm_eval
 
                 folders.append(
-                    run_lm_eval(model, lm_eval_tasks, limit, self.out, self.options.force)
+                    run_lm_eval(
+                        model,
+                        lm_eval_tasks,
+                        limit,
+                        self.out,
+                        force=self.options.force,
+                        command=self.command,
+                        say=self.say,
+                    )
                 )
             model.forget()
         return folders
@@ -195,7 +220,7 @@ class Suite:
             setting=setting,
             tasks=self._asked(setting),
             data=self._record(setting),
-            command=command_line(),
+            command=self.command,
         )
 
     def _asked(self, setting: Setting) -> list[str]:
@@ -226,6 +251,7 @@ class Suite:
                 model={
                     "id": reference,
                     "weights_sha256": None,
+                    "train_sha256": self._train_sha256() if reference == "prior" else None,
                     "device": None,
                     "asked_dtype": None,
                 },
@@ -243,6 +269,12 @@ class Suite:
             answerer = ReferenceAnswerer(reference, tokens, list(able), train)
             execute(job, self.out, able, answerer, no_score=no_score, force=self.options.force)
         return folders
+
+    def _train_sha256(self) -> dict[str, str]:
+        """Training file of each task that *prior* answers; the sample's follows from its seed."""
+        folder = self.source.folder if self.source else None
+        found = {task: folder and find(folder, f"{task}.train") for task in BY_KEY}
+        return {task: sha256(path) for task, path in found.items() if path and task in self.tasks}
 
     def _train_rows(self, setting: Setting, task: str) -> Sequence[dict[str, Any]]:
         return self.data(task, setting).train_rows() or ()
@@ -267,7 +299,14 @@ class Suite:
         if isinstance(answerer, ModuleAnswerer):
             self.say(answerer.how_slow())
         job = replace(job, subject=model.subject)
-        return execute(job, self.out, prepared, answerer, force=self.options.force)
+        return execute(
+            job,
+            self.out,
+            prepared,
+            answerer,
+            batch_size=self.options.batch_size,
+            force=self.options.force,
+        )
 
 
 def _room(prepared: dict[str, Prepared], tokens: Tokens) -> int:

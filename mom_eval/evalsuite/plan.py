@@ -2,8 +2,8 @@
 
 import hashlib
 import json
+import re
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -15,13 +15,16 @@ from mom_eval.tasks import TASKS
 from mom_eval.tasks.setting import Setting
 
 LM_EVAL = "lm-eval:"
+GLOB = re.compile(r"[*?\[]")
+"""What makes a path a pattern."""
 
 
 @dataclass(frozen=True)
 class Grid:
     """Options of which several values can be given: each combination is a run of its own."""
 
-    context_lengths: Sequence[int] = (2048,)
+    context_lengths: Sequence[int] = ()
+    """None given: the base's."""
     haystacks: Sequence[int] = ()
     depths: Sequence[float] = ()
     controls: Sequence[str] = ()
@@ -41,14 +44,19 @@ def settings(base: Setting, grid: Grid) -> list[Setting]:
             raise SettingError(
                 "--haystack goes with neither --repeat nor --control; run them apart"
             )
-        # The haystack decides the length; the context length only has to admit the setting.
+        if grid.context_lengths:
+            raise SettingError(
+                "--haystack decides the length of a prompt; leave --context-length out, or run them"
+                " apart"
+            )
         return [
             replace(base, context_length=size, haystack=size, depth=depth)
             for size, depth in product(grid.haystacks, grid.depths)
         ]
+    lengths = grid.context_lengths or (base.context_length,)
     return [
         replace(base, context_length=length, control=control)
-        for length, control in product(grid.context_lengths, (None, *grid.controls))
+        for length, control in product(lengths, (None, *grid.controls))
     ]
 
 
@@ -87,14 +95,47 @@ def setting_record(setting: Setting, answer_length: int) -> dict[str, Any]:
     return asdict(setting) | {"answer_length": answer_length}
 
 
-def command_line() -> str:
-    """The command that runs now, absolute paths shortened to their last part."""
-    return shlex.join(["mom-eval", *(_shorten(word) for word in sys.argv[1:])])
+def command_line(given: dict[str, Any], defaults: dict[str, Any]) -> str:
+    """The `mom-eval run` that does what `evaluate` was asked for; of local paths only the name.
+
+    Args:
+        given: the arguments of `evaluate`.
+        defaults: those that are not said.
+    """
+    words = ["mom-eval", "run"]
+    for name, value in given.items():
+        if value in (None, ()) or str(value) == str(defaults.get(name)):
+            continue
+        option = f"--{name.replace('_', '-')}"
+        values = list(value) if isinstance(value, list | tuple) else [value]
+        if value is True:
+            words.append(option)
+        elif name in ("model", "control"):
+            words += [word for one in values for word in (option, _word(one))]
+        else:
+            words += [option, ",".join(map(_word, values))]
+    return shlex.join(words)
+
+
+def _word(value: Any) -> str:
+    """A value as it is typed; an object goes by its type, a local path by its last part."""
+    if not isinstance(value, str | int | float | Path):
+        return type(value).__name__
+    return ",".join(_shorten(part) for part in str(value).split(","))
 
 
 def _shorten(word: str) -> str:
-    name, equals, value = word.rpartition("=")
-    path = Path(value)
-    return (
-        name + equals + path.name if path.is_absolute() or value.startswith(("~", "..")) else word
-    )
+    for mark in (LM_EVAL, "="):  # lm-eval:FILE, LABEL=PATH
+        head, found, value = word.partition(mark)
+        if found and not _exists(word):
+            return head + found + _shorten(value)
+    path = Path(word)
+    local = path.is_absolute() or word.startswith(("~", ".")) or GLOB.search(word)
+    return path.name if local or _exists(word) else word
+
+
+def _exists(word: str) -> bool:
+    try:
+        return Path(word).exists()
+    except OSError:  # a name that no file can have, or a folder that may not be read
+        return False

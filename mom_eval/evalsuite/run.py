@@ -21,13 +21,15 @@ from mom_eval.evalsuite.answerers import Answer, Answerer
 from mom_eval.evalsuite.memory import Halving, peak_memory
 from mom_eval.evalsuite.plan import run_id, setting_record
 from mom_eval.evalsuite.progress import Bars, bars
-from mom_eval.results.store import SCHEMA, RunWriter, read_run
+from mom_eval.results.store import SCHEMA, RunWriter, disk_errors, read_run
 from mom_eval.tasks.questions import Prepared, Question
-from mom_eval.tasks.recall import ANSWER_LENGTH
+from mom_eval.tasks.recall import ANSWER_LENGTH, PROTOCOL_VERSION
 from mom_eval.tasks.score import score
 from mom_eval.tasks.setting import Setting
 
-_DECIDE = ("weights_sha256", "backend", "device", "asked_dtype")
+_DECIDE = ("weights_sha256", "train_sha256", "backend", "device", "asked_dtype")
+_ADDED_UP = ("seconds", "peak_memory_bytes", "largest_batch")
+"""What the parts of a run that was stopped share in `run.json`."""
 _PACKAGES = ("torch", "transformers", "lm-eval", "datasets", "tokenizers", "numpy")
 
 
@@ -65,6 +67,8 @@ class Job:
         model = self.subject.model
         decides = {
             "schema": SCHEMA,
+            "protocol_version": PROTOCOL_VERSION,
+            "lm-eval": version("lm-eval") if self.subject.kind == "lm-eval" else None,
             "kind": self.subject.kind,
             "reference": self.subject.label if self.subject.kind == "reference" else None,
             "model": [model.get(key) for key in _DECIDE],
@@ -80,6 +84,7 @@ class Job:
         """`run.json` at the start."""
         return {
             "schema": SCHEMA,
+            "protocol_version": PROTOCOL_VERSION,
             "id": self.id,
             "label": self.subject.label,
             "kind": self.subject.kind,
@@ -90,6 +95,7 @@ class Job:
             "data": self.data,
             "dropped": {},
             "missing_answer": {},
+            "hidden_answer": {},
             "no_score": {},
             "versions": versions(),
             "git_commit": git_commit(),
@@ -99,13 +105,16 @@ class Job:
             "seconds": 0.0,
             "prompt_tokens": 0,
             "peak_memory_bytes": 0,
+            "batch_size": None,
+            "largest_batch": 0,
         }
 
 
 def finished(job: Job, out: Path) -> bool:
     """Whether the run's folder holds it whole."""
     folder = out / job.id
-    return (folder / "run.json").exists() and read_run(folder).info["finished"] is not None
+    with disk_errors(folder):
+        return (folder / "run.json").exists() and read_run(folder).info["finished"] is not None
 
 
 def execute(
@@ -115,6 +124,7 @@ def execute(
     answerer: Answerer,
     *,
     no_score: dict[str, str] | None = None,
+    batch_size: int | None = None,
     force: bool = False,
 ) -> Path:
     """Do a run, or what is left of it, and return its folder.
@@ -125,6 +135,7 @@ def execute(
         prepared: questions of each task that the answerer can answer.
         answerer: who answers.
         no_score: tasks it cannot answer, with the reason.
+        batch_size: what was asked for, to be recorded.
         force: forget what the folder holds and begin anew.
     """
     from mom_eval.evalsuite.lm_eval_model import ask_through_lm_eval
@@ -132,27 +143,24 @@ def execute(
     info = job.record() | {
         "dropped": {task: questions.dropped for task, questions in prepared.items()},
         "missing_answer": {task: questions.missing_answer for task, questions in prepared.items()},
+        "hidden_answer": {task: questions.hidden_answer for task, questions in prepared.items()},
         "no_score": no_score or {},
+        "batch_size": batch_size,
     }
-    before = 0.0
     if (out / job.id / "run.json").exists() and not force:
         old = read_run(out / job.id).info
-        before, info["started"] = old["seconds"], old["started"]
+        info |= {key: old[key] for key in ("started", *_ADDED_UP)}
     with RunWriter(out, info) as writer, bars(job.subject.label) as shown:
         if force:
             writer.clear()
         session = Session(writer, answerer, shown)
-        start = time.monotonic()
         try:
             if prepared:
                 reported = ask_through_lm_eval(prepared, {}, session.ask)
                 session.check(reported)
         finally:
-            info["seconds"] = round(before + time.monotonic() - start, 1)
-            info["prompt_tokens"] = session.prompt_tokens
-            info["peak_memory_bytes"] = peak_memory()
-            writer.save(info)
-        writer.save(info | {"finished": now()})
+            session.account()
+        writer.save(writer.info | {"finished": now()})
     return writer.folder
 
 
@@ -162,7 +170,8 @@ class Session:
     def __init__(self, writer: RunWriter, answerer: Answerer, shown: Bars) -> None:
         """`writer` is open; `shown` displays progress."""
         self.writer, self.answerer, self.shown = writer, answerer, shown
-        self.prompt_tokens = 0
+        self.prompt_tokens = self.largest_batch = 0
+        self._before, self._start = writer.info, time.monotonic()
         self._halving = Halving[Question]("questions", _alone, shown.say)
         self._contains: dict[str, list[int]] = {}
 
@@ -187,8 +196,22 @@ class Session:
                 self.writer.append(task, lines)
                 for question, answer, line in zip(part, part_answers, lines, strict=True):
                     self._keep(answers, question.id, answer, line)
+                self.largest_batch = max(self.largest_batch, len(part))
+                self.account()
                 self.shown.advance(len(part))
         return answers
+
+    def account(self) -> None:
+        """Write down what the run has cost so far: a kill then loses one batch of that, too."""
+        before = self._before
+        spent = before["seconds"] + time.monotonic() - self._start
+        cost = {
+            "seconds": round(spent, 1),
+            "prompt_tokens": self.prompt_tokens,
+            "peak_memory_bytes": max(before["peak_memory_bytes"], peak_memory()),
+            "largest_batch": max(before["largest_batch"], self.largest_batch),
+        }
+        self.writer.save(self.writer.info | cost)
 
     def _keep(
         self, answers: dict[str, Answer], key: str, answer: Answer, line: dict[str, Any]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mom_eval.errors import ModelError, SettingError
-from mom_eval.evalsuite.answerers import Answerer, Model, ModuleAnswerer
+from mom_eval.evalsuite.answerers import Answerer, Model, ModuleAnswerer, module_logits
 from mom_eval.evalsuite.checkpoints import Checkpoint
 from mom_eval.evalsuite.run import Subject, with_model_facts
 from mom_eval.tasks.tokens import HFTokens, load_tokens
@@ -98,25 +98,46 @@ def _facts(module: Any) -> dict[str, Any]:
     return {
         "parameters": sum(p.numel() for p in parameters) if parameters is not None else None,
         "dtype": str(getattr(module, "dtype", dtype)).removeprefix("torch."),
+        "ran_on": _device_name(parameters[0].device) if parameters else "unknown",
     }
 
 
+def _device_name(device: Any) -> str:
+    """`cpu`, or a GPU with its place and name: `cuda:0, NVIDIA H100`."""
+    import torch
+
+    return (
+        f"{device}, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else device.type
+    )
+
+
 def pick_device(device: str) -> str:
-    """`auto` -> a GPU where there is one.
+    """`auto` -> a GPU where there is one; `cpu`, `mps`, `cuda` and `cuda:N` as they are.
 
     Raises:
-        SettingError: a GPU is asked for and torch sees none, or torch knows no such device.
+        SettingError: a GPU is asked for that torch does not see, or any other device.
     """
     import torch
 
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise SettingError(f"torch knows no device {device!r}; take auto, cpu or cuda") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise SettingError(f"--device {device}: torch sees no GPU here; `mom-eval doctor` says why")
+    kind, _, place = device.partition(":")
+    if device not in ("cpu", "mps", "cuda") and not (kind == "cuda" and place.isdecimal()):
+        raise SettingError(
+            f"models do not run on a device {device!r}; take auto, cpu, mps, cuda or cuda:N"
+        )
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise SettingError("--device mps: torch sees no Apple GPU here; take cpu")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count == 0:
+            raise SettingError(
+                f"--device {device}: torch sees no GPU here; `mom-eval doctor` says why"
+            )
+        if int(place or 0) >= count:
+            raise SettingError(
+                f"--device {device}: torch sees {count} GPUs here, the last is cuda:{count - 1}"
+            )
     return device
 
 
@@ -240,7 +261,7 @@ def from_memory(model: Any, tokenizer: Any, device: str) -> Loaded:
         model={
             "id": name,
             "revision": None,
-            "weights_sha256": _state_sha256(model, repr(model.config) if own else name),
+            "weights_sha256": _state_sha256(model, where),
             "backend": "own" if own else "hf" if isinstance(model, PreTrainedModel) else "module",
             "device": str(where).split(":")[0],
             "asked_dtype": str(parameter.dtype) if parameter is not None else "unknown",
@@ -260,18 +281,46 @@ def from_memory(model: Any, tokenizer: Any, device: str) -> Loaded:
     return Loaded(subject, tokens, load)
 
 
-def _state_sha256(model: Any, what: str) -> str:
-    """Hash of `what` a module is and of its parameters and buffers by name."""
+def _state_sha256(model: Any, device: Any) -> str:
+    """Hash of what decides a module's outputs: class, configuration, state and trial logits."""
     if not hasattr(model, "state_dict"):
         raise ModelError(
             f"{type(model).__name__} has no state_dict(), so its runs could not be told apart; wrap"
             " it in a torch.nn.Module"
         )
-    whole = hashlib.sha256(what.encode())
+    whole = hashlib.sha256(type(model).__name__.encode())
+    for name in ("config", "generation_config"):
+        config = getattr(model, name, None)
+        as_json: Callable[[], str] | None = getattr(config, "to_json_string", None)
+        whole.update((as_json() if as_json else repr(config)).encode())
     for name, tensor in sorted(model.state_dict().items()):
         whole.update(name.encode())
         whole.update(tensor.detach().cpu().contiguous().flatten().view(_bytes()).numpy().tobytes())
+    whole.update(_trial(model, device).encode())
     return whole.hexdigest()
+
+
+def _trial(model: Any, device: Any) -> str:
+    """What a module makes of sixteen fixed tokens: it shows a `forward` that was changed.
+
+    Of each position the logits' mean, spread and largest, to three digits, so that the order of a
+    sum does not show.
+    """
+    import torch
+
+    from mom_eval.models.lm import LM
+
+    training = model.training
+    model.eval()
+    if isinstance(model, LM):
+        ids = torch.arange(16, device=device)
+        with torch.inference_mode():
+            logits = model(ids, at=ids).logits.float()
+    else:
+        logits = module_logits(model, list(range(16)), device)
+    model.train(training)
+    parts = (logits.mean(-1), logits.std(-1), logits.max(-1).values)
+    return " ".join(f"{value:.2e}" for part in parts for value in part.tolist())
 
 
 def _bytes() -> Any:

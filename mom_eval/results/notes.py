@@ -15,6 +15,7 @@ _METRIC_WORDS = {
     "bits_per_byte": "bits per byte: cost of the best alias of the answer; lower is better",
 }
 
+_HIDDEN = "No answer stands in the prompt, as it was cut or the answer is never written there"
 _MISSING = "Answer not found in the document, so that only the document's end was kept"
 
 
@@ -51,6 +52,7 @@ def notes(
         *_different_questions(found),
         *_counted(found, "dropped", "Dropped as the papers drop them"),
         *([] if group.control else _counted(found, "missing_answer", _MISSING)),
+        *([] if group.control else _counted(found, "hidden_answer", _HIDDEN)),
         *_unfinished(found),
     ]
 

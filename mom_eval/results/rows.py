@@ -61,16 +61,26 @@ def score_cells(entry: Entry) -> dict[str, Cell]:
 
 
 def lm_eval_cells(entry: Entry, shares: Mapping[str, bool]) -> dict[str, Cell]:
-    """The cells of a row of lm-eval's own tasks, by `task metric`; see `all_shares`."""
+    """The cells of a row of lm-eval's own tasks, by `task metric`; see `all_shares`.
+
+    Values are those that lm-eval reports. They have an interval only where they are plain means:
+    how a perplexity or a BLEU varies cannot be told from single questions.
+    """
     cells = {}
     for task, found in entry.answers.items():
-        for metric in sorted({name for line in found.lines for name in line["metrics"]}):
-            lines = [line for line in found.lines if metric in line["metrics"]]
-            key = f"{task} {metric}"
-            statistic = proportion if shares[key] else mean
-            values = [line["metrics"][metric] for line in lines]
-            documents = [line.get("document", line["id"]) for line in lines]
-            cells[key] = Cell({LM_EVAL_SCORE: statistic(values, documents)})
+        for metric, reported in _reported(found.run, task):
+            key, lines = _key(task, metric), _of_filter(found.lines, metric)
+            documents = [line["document"] for line in lines]
+            values = _values(lines, metric)
+            if reported["value"] is None:
+                cells[key] = Cell(reason="lm-eval reports no finite number")
+            elif reported["mean"] and len(values) == len(lines):
+                statistic = proportion if shares[key] else mean
+                cells[key] = Cell({LM_EVAL_SCORE: statistic(values, documents)})
+            else:
+                count = len(documents)
+                point = Interval(reported["value"], None, None, count, len(set(documents)), None)
+                cells[key] = Cell({LM_EVAL_SCORE: point})
     return cells
 
 
@@ -79,11 +89,31 @@ def all_shares(found: Iterable[Entry]) -> dict[str, bool]:
     shares: dict[str, bool] = {}
     for entry in found:
         for task, answers in entry.answers.items():
-            for line in answers.lines:
-                for metric, value in line["metrics"].items():
-                    key = f"{task} {metric}"
-                    shares[key] = shares.get(key, True) and 0 <= value <= 1
+            for metric, _ in _reported(answers.run, task):
+                key = _key(task, metric)
+                values = _values(_of_filter(answers.lines, metric), metric)
+                shares[key] = shares.get(key, True) and all(0 <= value <= 1 for value in values)
     return shares
+
+
+def _reported(run: Run, task: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """`metric,filter` and what lm-eval reports of it; nothing while a run goes on."""
+    return sorted(run.info["results"].get(task, {}).items())
+
+
+def _key(task: str, metric: str) -> str:
+    """A column's key; the filter `none` is lm-eval's word for no filter."""
+    return f"{task} {metric.removesuffix(',none')}"
+
+
+def _of_filter(lines: Iterable[Line], metric: str) -> list[Line]:
+    return [line for line in lines if line["filter"] == metric.partition(",")[2]]
+
+
+def _values(lines: Iterable[Line], metric: str) -> list[float]:
+    """A metric's value of each question that has a finite one."""
+    found = [line["metrics"].get(metric.partition(",")[0]) for line in lines]
+    return [value for value in found if value is not None]
 
 
 def net(lines: Sequence[Line], control: Sequence[Line], metric: str) -> Interval | None:

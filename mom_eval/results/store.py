@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -115,7 +116,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
     """Turn what a disk can refuse into one sentence.
 
     Raises:
-        RunError: disk full, read-only or not permitted.
+        RunError: disk full, read-only, not permitted, or whatever else it says.
     """
     try:
         yield
@@ -127,7 +128,8 @@ def disk_errors(folder: Path) -> Iterator[None]:
         elif error.errno in (errno.EEXIST, errno.ENOTDIR):
             why = "a file stands where a folder is needed; choose another folder with --out"
         else:
-            raise
+            reason = error.strerror or type(error).__name__
+            why = f"the folder cannot be used ({reason}); choose another one with --out"
         raise RunError(f"{folder}: {why}") from error
 
 
@@ -138,7 +140,7 @@ class RunWriter:
         """`out` holds all runs; `info` is `run.json` with at least `id` and `tasks`."""
         self.folder = out / info["id"]
         self.info = info
-        self._files: dict[str, IO[bytes]] = {}
+        self._files: dict[str, FileIO] = {}
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> "RunWriter":
@@ -152,8 +154,9 @@ class RunWriter:
         for file in self._files.values():
             file.close()
         if self._lock is not None:
-            (self.folder / "lock").unlink(missing_ok=True)
-            self._lock.close()
+            with disk_errors(self.folder):
+                (self.folder / "lock").unlink(missing_ok=True)
+                self._lock.close()
 
     def _take_lock(self) -> None:
         path = self.folder / "lock"
@@ -198,16 +201,23 @@ class RunWriter:
                 path.unlink()
 
     def append(self, task: str, lines: Iterable[dict[str, Any]]) -> None:
-        """Append lines and push them to the disk, so that a kill loses one batch at most."""
+        """Append lines and push them to the disk, so that a kill loses one batch at most.
+
+        Raises:
+            RunError: the disk is full; what was appended before is there.
+        """
         with disk_errors(self.folder):
             if task not in self._files:
-                self._files[task] = (self.folder / f"{file_stem(task)}.jsonl").open("ab")
+                path = self.folder / f"{file_stem(task)}.jsonl"
+                # Unbuffered: what a full disk refused must not be tried again when it is closed.
+                self._files[task] = path.open("ab", buffering=0)
             file = self._files[task]
             text = "".join(
                 json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines
             )
-            file.write(text.encode())
-            file.flush()
+            rest = memoryview(text.encode())
+            while rest:
+                rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
 
     def save(self, info: dict[str, Any]) -> None:

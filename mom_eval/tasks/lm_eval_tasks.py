@@ -11,6 +11,7 @@ model's: `pretrained`, with `gguf_file`), and the fields of `Setting`.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import datasets
@@ -18,11 +19,11 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.metrics import mean
 from lm_eval.api.task import ConfigurableTask
 
-from mom_eval.errors import ModelError, MomEvalError, nearest
+from mom_eval.errors import ModelError, MomEvalError, SettingError, nearest
 from mom_eval.tasks import LM_EVAL_PREFIX, TASKS
 from mom_eval.tasks.data import load, resolve
 from mom_eval.tasks.questions import Prepared, Question, prepare
-from mom_eval.tasks.recall import ANSWER_LENGTH, STOP
+from mom_eval.tasks.recall import ANSWER_LENGTH, PROTOCOL_VERSION, STOP
 from mom_eval.tasks.score import score
 from mom_eval.tasks.setting import Setting
 from mom_eval.tasks.tokens import HFTokens, Tokens, load_tokens
@@ -34,7 +35,7 @@ GENERATION = {"until": [STOP], "max_gen_toks": ANSWER_LENGTH, "do_sample": False
 class Recall(ConfigurableTask):
     """One recall task: lm-eval asks it for documents, requests and scores."""
 
-    VERSION = 1
+    VERSION = PROTOCOL_VERSION
 
     def __init__(
         self, config: dict[str, Any] | None = None, prepared: Prepared | None = None
@@ -73,8 +74,8 @@ class Recall(ConfigurableTask):
         """Read the data and build every prompt; lm-eval calls this once."""
         if self._prepared is None:
             setting = Setting.from_metadata(self.metadata)
-            source = resolve(self.metadata.get("data"))
-            rows = load(self.name, source).rows
+            source = replace(resolve(_text(self.metadata, "data")), seed=setting.seed)
+            rows = load(self.name, source, context_length=setting.context_length).rows
             self._prepared = prepare(self.name, rows, _tokens(self.metadata), setting)
         rows = [question.as_dict() for question in self._prepared.questions]
         self.dataset = {"validation": datasets.Dataset.from_list(rows)}
@@ -119,6 +120,18 @@ def question_of(doc: dict[str, Any]) -> Question:
     return Question.from_dict(doc)
 
 
+def _text(metadata: Mapping[str, Any], key: str) -> str | None:
+    """A text out of the metadata.
+
+    Raises:
+        SettingError: something else stands there.
+    """
+    value = metadata.get(key)
+    if value is not None and not isinstance(value, str):
+        raise SettingError(f"metadata: {key} must be a text, not {value!r}")
+    return value
+
+
 def _tokens(metadata: dict[str, Any]) -> Tokens:
     """The tokenizer that the metadata name: never a default one, since windows depend on it."""
     name = metadata.get("tokenizer") or metadata.get("pretrained")
@@ -129,10 +142,10 @@ def _tokens(metadata: dict[str, Any]) -> Tokens:
         )
     if not isinstance(name, str):
         return HFTokens(name, type(name).__name__)
-    gguf_file = None if metadata.get("tokenizer") else metadata.get("gguf_file")
+    gguf_file = None if metadata.get("tokenizer") else _text(metadata, "gguf_file")
     return load_tokens(
         name,
         gguf_file=gguf_file,
-        revision=None if metadata.get("tokenizer") else metadata.get("revision"),
+        revision=None if metadata.get("tokenizer") else _text(metadata, "revision"),
         trust_remote_code=bool(metadata.get("trust_remote_code", False)),
     )

@@ -16,6 +16,7 @@ from typing import Any
 from mom_eval.errors import DataError, SettingError
 from mom_eval.tasks.haystack import hide
 from mom_eval.tasks.recall import RECALL, RecallTask, Row
+from mom_eval.tasks.score import contains
 from mom_eval.tasks.setting import Setting
 from mom_eval.tasks.tokens import Tokens
 from mom_eval.tasks.window import Cut, around, keep_right, whole
@@ -71,6 +72,8 @@ class Prepared:
     missing_answer: int
     """Questions whose answer the window did not find: only the document's end stands in the
     prompt."""
+    hidden_answer: int
+    """Questions of which no answer stands in the prompt, so that none can be copied from it."""
 
 
 def digest(*texts: str, length: int = 12) -> str:
@@ -130,7 +133,14 @@ def prepare(name: str, rows: Sequence[Row], tokens: Tokens, setting: Setting) ->
         mend = "ask for a larger --haystack" if TOO_LONG in dropped else "try --keep-dropped"
         raise DataError(f"no question of {name} is left of {len(rows)} rows ({reasons}); {mend}")
     missing = sum(question.cut.anchor == "missing" for question in questions)
-    return Prepared(questions=_unique(questions), dropped=dict(dropped), missing_answer=missing)
+    return Prepared(
+        questions=_unique(questions),
+        dropped=dict(dropped),
+        missing_answer=missing,
+        hidden_answer=sum(
+            not contains(question.prompt, question.answers) for question in questions
+        ),
+    )
 
 
 def _unique(questions: list[Question]) -> list[Question]:
@@ -175,7 +185,7 @@ class _Builder:
             prompt, cut = task.prompt_on(document, row), whole(document, self.tokens)
         elif self.setting.control is not None:
             document, cut = self._control(row)
-            prompt = task.prompt_on(document, row)
+            prompt = self._repeat(document, task.prompt_on(document, row), row)
         else:
             text, cut = self._cut(row)
             document = task.body(text, row)
@@ -183,6 +193,8 @@ class _Builder:
         if self.setting.prompt_limit is not None:
             prompt, left = keep_right(prompt, self.setting.prompt_limit, self.tokens)
             cut = replace(cut, left=left)
+            if left:  # the document opens the prompt, so it has lost the same tokens
+                document = self.tokens.decode(self.tokens.encode(document)[left:])
         answers = task.answers(row)
         return Question(
             task=task.name,
@@ -221,7 +233,8 @@ class _Builder:
             raise DataError(
                 f"{self.task.name}: a row without the field question cannot be repeated"
             )
-        copies = "".join(document + "\n" for _ in range(self.setting.repeat - 1))
+        # Without a document (blind) there is nothing to repeat: the question stands there twice.
+        copies = f"{document}\n" * (self.setting.repeat - 1) if document else ""
         return f"{self.task.opening(row)} {copies}{prompt}"
 
     def _control(self, row: Row) -> tuple[str, Cut]:

@@ -21,6 +21,8 @@ Row = dict[str, Any]
 ANSWER_LENGTH = 48
 """Tokens an answer may have."""
 STOP = "\n"
+PROTOCOL_VERSION = 1
+"""Goes up when a prompt, a window or a score changes, so that no old run is taken for a new one."""
 _SWDE_QUESTION = "Summary of information above..."
 _TRIVIAQA_MARKS = re.compile(r"\[PAR\]|\[DOC\]|\[TLE\]")
 

@@ -1,13 +1,20 @@
 """What is asked and how: everything about a run's prompts that is neither model nor data."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from mom_eval.errors import SettingError
 from mom_eval.tasks.recall import ANSWER_LENGTH
 
 PROTOCOLS = ("paper", "full")
 CONTROLS = ("blind", "shuffled")
+_KINDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    type(None): "null",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +101,17 @@ class Setting:
 
     @classmethod
     def from_metadata(cls, metadata: dict[str, Any]) -> "Setting":
-        """The setting out of lm-eval's task metadata, in which other keys stand as well."""
+        """The setting out of lm-eval's task metadata, in which other keys stand as well.
+
+        Raises:
+            SettingError: a field is of another type, or the parts do not fit together.
+        """
         own = {key: metadata[key] for key in cls.__dataclass_fields__ if key in metadata}
+        for key, value in own.items():
+            kinds = get_type_hints(cls)[key]
+            # A bool is an int to Python, an int is no float to `isinstance`.
+            sound = isinstance(value, kinds) or (key == "depth" and type(value) is int)
+            if not sound or (isinstance(value, bool) and kinds is not bool):
+                known = " or ".join(_KINDS[kind] for kind in get_args(kinds) or (kinds,))
+                raise SettingError(f"metadata: {key} must be {known}, not {value!r}")
         return cls(**own)

@@ -135,3 +135,28 @@ def test_batches_are_bounded_by_rows_and_by_padded_tokens(questions):
 
 def test_a_single_prompt_may_pass_the_bound(questions):
     assert [len(batch) for batch in sized_batches(questions[:3], 6, 1)] == [1, 1, 1]
+
+
+def test_a_generate_of_another_signature_is_not_called(model, tokenizer, questions):
+    class Sampler(Plain):
+        def generate(self, prompt, length):
+            pytest.fail("called with other arguments than it takes")
+
+    few = questions[:2]
+    sampler = ModuleAnswerer(Sampler(model), tokenizer, False, "cpu")
+    assert "without a .generate(input_ids, max_new_tokens=, do_sample=)" in sampler.how_slow()
+    same(ask(sampler, few), ask(ModuleAnswerer(Plain(model), tokenizer, False, "cpu"), few))
+
+
+def test_a_generate_that_returns_something_else_is_named(model, tokenizer, questions):
+    class New(Plain):
+        def generate(self, ids, **_):
+            return ids[:, :0]
+
+    class Text(Plain):
+        def generate(self, ids, **_):
+            return ["some text"]
+
+    for kind in (New, Text):
+        with pytest.raises(ModelError, match=r"the module's \.generate returned something else"):
+            ModuleAnswerer(kind(model), tokenizer, False, "cpu").answer(questions[:1])

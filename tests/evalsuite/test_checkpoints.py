@@ -38,7 +38,7 @@ def test_glob_in_the_order_of_numbers(steps):
     assert find(f"mine={steps}/step-*")[0].label == "mine/step-1"
 
 
-def test_hash_follows_the_weights_alone(steps):
+def test_hash_follows_the_weights(steps):
     one, two, ten = find(f"{steps}/step-*")
     (two.folder / "README.md").write_text("x")
     weights = ten.folder / "model.safetensors"
@@ -78,3 +78,11 @@ def test_a_file_that_is_no_gguf(steps):
 def test_two_models_of_one_label(tiny_llama):
     with pytest.raises(ModelError, match="two models are called a"):
         check_unique(find(f"a={tiny_llama}") + find(f"a={tiny_llama}"))
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "modeling_mine.py"])
+def test_hash_follows_what_says_how_the_weights_are_used(steps, name):
+    one, two, _ = find(f"{steps}/step-*")
+    assert one.sha256() == two.sha256()
+    (two.folder / name).write_text("{}")
+    assert one.sha256() != two.sha256()

@@ -136,29 +136,62 @@ def test_own_folder_with_training_file_gives_prior_a_score(tmp_path):
     assert run.info["no_score"] == {"fda": "no fda.train file beside the task's"}
 
 
-YAML = """
-task: tiny_qa
-dataset_path: json
-dataset_kwargs: {data_files: {validation: FILE}}
-validation_split: validation
-output_type: generate_until
-doc_to_text: "{{question}}"
-doc_to_target: "{{answer}}"
-generation_kwargs: {until: ["\\n"], max_gen_toks: 4}
-metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
-"""
+def run_id(model, tokenizer, out, **more):
+    options = {"tasks": "nq", "data": "sample", "limit": 1} | more
+    table = mom_eval.evaluate(model, tokenizer, out=out, **options)
+    (run,) = [r for r in map(read_run, table.attrs["runs"]) if r.info["kind"] == "model"]
+    return run.info["id"]
 
 
-def test_lm_evals_own_tasks_pass_through_into_a_table_of_their_own(tiny_llama, tmp_path):
-    (tmp_path / "data.jsonl").write_text('{"question": "a", "answer": "b"}\n' * 3)
-    task = tmp_path / "tiny_qa.yaml"
-    task.write_text(YAML.replace("FILE", str(tmp_path / "data.jsonl")))
-    table = mom_eval.evaluate(
-        str(tiny_llama), tasks=f"nq,lm-eval:{task}", data="sample", limit=2, out=tmp_path / "runs"
-    )
-    (run,) = [r for r in map(read_run, table.attrs["runs"]) if r.info["kind"] == "lm-eval"]
-    assert run.info["finished"]
-    assert [line["metrics"] for line in run.questions["tiny_qa"]] == [{"exact_match": 0.0}] * 2
-    assert table["board"].nunique() == 2
-    with pytest.raises(SettingError, match="lm-eval has no task"):
-        mom_eval.evaluate(str(tiny_llama), tasks="lm-eval:no_such.yaml", out=tmp_path / "runs")
+def test_a_config_of_a_model_in_memory_makes_another_run(tiny_llama, tokenizer, tmp_path):
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama)
+    said = []
+    first = run_id(model, tokenizer, tmp_path)
+    assert run_id(model, tokenizer, tmp_path, say=said.append) == first
+    assert f"this run is there already ({first})" in said[-1]
+    model.generation_config.repetition_penalty = 2.0
+    other = run_id(model, tokenizer, tmp_path)
+    assert other != first
+    model.config.rms_norm_eps = 0.5
+    assert run_id(model, tokenizer, tmp_path) not in (first, other)
+
+
+def test_a_forward_that_was_changed_makes_another_run(model, tokenizer, tmp_path):
+    def changed(self, ids):
+        return 1.05 * self.inner(ids).logits
+
+    first = run_id(Plain(model), tokenizer, tmp_path)
+    assert run_id(Plain(model), tokenizer, tmp_path) == first
+    other = type("Plain", (Plain,), {"forward": changed})
+    assert run_id(other(model), tokenizer, tmp_path) != first
+
+
+def test_our_own_models_in_memory_are_told_apart_too(mom, tokenizer, tmp_path):
+    assert run_id(mom, tokenizer, tmp_path) == run_id(mom, tokenizer, tmp_path)
+    assert mom.training is False
+
+
+def test_another_training_file_is_another_prior_and_no_other_row_changes(tmp_path):
+    def write(name, rows):
+        with gzip.open(tmp_path / f"{name}.jsonl.gz", "wt") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+
+    def ids():
+        table = mom_eval.evaluate(tasks="fda", data=str(tmp_path), limit=5, out=tmp_path / "runs")
+        return {r.info["label"]: r.info["id"] for r in map(read_run, table.attrs["runs"])}
+
+    write("fda", sample.generate("fda", "test", questions=10))
+    found = []
+    for seed in (0, 1):
+        write("fda.train", sample.generate("fda", "train", questions=10, seed=seed))
+        found.append(ids())
+    assert [key for key in found[0] if found[0][key] != found[1][key]] == ["prior"]
+
+
+def test_options_that_would_be_dropped_are_refused(tmp_path):
+    with pytest.raises(SettingError, match="leave --context-length out"):
+        mom_eval.evaluate(
+            tasks="nq", data="sample", context_length=2048, haystack=500, depth=0, out=tmp_path
+        )
+    with pytest.raises(SettingError, match="give one of them"):
+        mom_eval.evaluate(tasks="nq", data="sample", data_dir=tmp_path, out=tmp_path)

@@ -1,6 +1,7 @@
 """Options -> runs."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_lengths_and_controls_multiply():
 
 
 def test_haystacks_and_depths_multiply():
-    found = settings(Setting(), Grid((2048,), (500, 900), (0.0, 1.0)))
+    found = settings(Setting(), Grid((), (500, 900), (0.0, 1.0)))
     assert [(s.haystack, s.depth) for s in found] == [
         (500, 0.0),
         (500, 1.0),
@@ -46,7 +47,12 @@ def test_haystacks_and_depths_multiply():
 
 @pytest.mark.parametrize(
     "grid",
-    [Grid((2048,), (500,)), Grid((2048,), (), (0.5,)), Grid((2048,), (500,), (0.5,), ("blind",))],
+    [
+        Grid((), (500,)),
+        Grid((), (), (0.5,)),
+        Grid((), (500,), (0.5,), ("blind",)),
+        Grid((2048,), (500,), (0.5,)),
+    ],
 )
 def test_what_does_not_go_together(grid):
     with pytest.raises(SettingError, match="--haystack"):
@@ -57,19 +63,29 @@ def test_run_id_does_not_depend_on_the_order_of_keys():
     assert run_id({"a": 1, "b": 2}) == run_id({"b": 2, "a": 1}) != run_id({"a": 1, "b": 3})
 
 
-def test_the_command_holds_no_absolute_path(monkeypatch):
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        [
-            "/x/mom-eval",
-            "run",
-            "--data",
-            "/home/me/data",
-            "--model=A=/m/ckpt",
-            "--out",
-            "runs",
-            "../d",
-        ],
+DEFAULTS = {"data": None, "limit": None, "force": False, "out": "runs", "tasks": "recall"}
+
+
+def test_the_command_is_made_of_the_options_and_holds_no_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/x/python", "--token", "secret"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ckpts" / "a").mkdir(parents=True)
+    given = {
+        "model": ["A=/m/ckpt", "owner/name@v2", "ckpts/a", f"B={tmp_path}/step-*"],
+        "tasks": f"nq,lm-eval:{tmp_path}/my.yaml",
+        "data": "/home/me/data",
+        "limit": 3,
+        "depth": (0.0, 1.0),
+        "control": ("blind", "shuffled"),
+        "force": True,
+        "out": Path("runs"),
+    }
+    assert command_line(given, DEFAULTS) == (
+        "mom-eval run --model A=ckpt --model owner/name@v2 --model a --model 'B=step-*'"
+        " --tasks nq,lm-eval:my.yaml --data data --limit 3 --depth 0.0,1.0 --control blind"
+        " --control shuffled --force"
     )
-    assert command_line() == "mom-eval run --data data --model=A=ckpt --out runs d"
+
+
+def test_a_model_in_memory_goes_by_its_type():
+    assert command_line({"model": object()}, DEFAULTS) == "mom-eval run --model object"

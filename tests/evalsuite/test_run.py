@@ -16,6 +16,7 @@ from mom_eval.evalsuite import run as run_module
 from mom_eval.evalsuite.answerers import Answer, sized_batches
 from mom_eval.evalsuite.memory import out_of_memory
 from mom_eval.evalsuite.run import Session
+from mom_eval.evalsuite.subjects import pick_device
 from mom_eval.results.store import RunWriter, read_run, read_runs
 from mom_eval.tasks.questions import prepare
 from mom_eval.tasks.setting import Setting
@@ -61,6 +62,11 @@ def test_run_json_says_what_ran_and_nothing_private(whole, tiny_llama, tmp_path_
     assert info["finished"] >= info["started"]
     assert info["model"]["parameters"] > 10_000
     assert info["model"]["dtype"] == "float32"
+    assert info["model"]["ran_on"] == "cpu"
+    assert info["command"].startswith(
+        "mom-eval run --model tiny-llama --tasks nq,drop --data sample"
+    )
+    assert info["hidden_answer"].keys() == {"nq", "drop"}
     assert len(info["model"]["weights_sha256"]) == len(info["tokenizer"]["sha256"]) == 64
     assert info["data"]["source"] == "sample"
     assert info["prompt_tokens"] == sum(
@@ -210,7 +216,9 @@ def questions(tokens):
 
 
 def session(tmp_path, answerer):
-    writer = RunWriter(tmp_path, {"schema": 1, "id": "x", "tasks": ["nq"], "finished": None})
+    info = {"schema": 1, "id": "x", "tasks": ["nq"], "finished": None}
+    info |= {"seconds": 100.0, "peak_memory_bytes": 1 << 50, "largest_batch": 3}
+    writer = RunWriter(tmp_path, info)
     return writer, Session(writer, answerer, Silent())
 
 
@@ -225,6 +233,60 @@ def test_out_of_memory_halves_the_batch_says_so_and_goes_on(tmp_path, questions)
         "out of memory with 8 questions at once; going on with 4",
         "out of memory with 4 questions at once; going on with 2",
     ]
+
+
+def test_what_a_run_costs_is_written_down_as_it_goes_and_added_up(tmp_path, questions):
+    class Killed(Small):
+        def answer(self, questions):
+            if len(self.asked) == 3:
+                raise KeyboardInterrupt
+            return super().answer(questions)
+
+    writer, asking = session(tmp_path, Killed(room=4))
+    with writer, pytest.raises(KeyboardInterrupt):
+        asking.ask(questions)
+    info = read_run(tmp_path / "x").info  # nobody had time to save anything at the end
+    assert info["seconds"] >= 100
+    assert info["peak_memory_bytes"] == 1 << 50
+    assert info["largest_batch"] == 4
+    assert info["prompt_tokens"] > 0
+
+
+def test_a_run_that_goes_on_keeps_what_its_first_part_cost(tiny_llama, tmp_path):
+    run = model_run(quick(tiny_llama, tmp_path, limit=3, batch_size=2))
+    assert (run.info["batch_size"], run.info["largest_batch"]) == (2, 2)
+    first = run.info | {"finished": None, "seconds": 500.0, "peak_memory_bytes": 1 << 50}
+    (run.folder / "run.json").write_text(json.dumps(first | {"largest_batch": 7}))
+    again = model_run(quick(tiny_llama, tmp_path, limit=3, batch_size=1)).info
+    assert again["seconds"] >= 500
+    assert (again["peak_memory_bytes"], again["largest_batch"]) == (1 << 50, 7)
+    assert again["started"] == run.info["started"]
+
+
+def test_a_protocol_that_changes_makes_other_runs(tiny_llama, tmp_path, monkeypatch):
+    a = model_run(quick(tiny_llama, tmp_path, limit=1))
+    monkeypatch.setattr(run_module, "PROTOCOL_VERSION", 99)
+    b = model_run(quick(tiny_llama, tmp_path, limit=1))
+    assert a.info["id"] != b.info["id"]
+
+
+@pytest.mark.parametrize(
+    ("device", "sentence"),
+    [
+        ("cuda:2", "torch sees 2 GPUs here, the last is cuda:1"),
+        ("cuda:x", "do not run on a device 'cuda:x'"),
+        ("cuda:", "do not run on a device 'cuda:'"),
+        ("mps", "torch sees no Apple GPU here"),
+        ("cpu:0", "do not run on a device 'cpu:0'"),
+    ],
+)
+def test_a_device_is_there_or_refused(monkeypatch, device, sentence):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(SettingError, match=sentence):
+        pick_device(device)
+    assert [pick_device(known) for known in ("cpu", "cuda", "cuda:1")] == ["cpu", "cuda", "cuda:1"]
 
 
 def test_out_of_memory_on_one_question_ends_and_keeps_the_rest(tmp_path, questions):

@@ -77,6 +77,8 @@ def make_run(
             },
             "dropped": {},
             "missing_answer": {},
+            "hidden_answer": {},
+            "results": {},
             "no_score": {},
             "started": "2026-01-01T00:00:00",
             "finished": "2026-01-01T01:00:00",

@@ -259,15 +259,46 @@ def test_the_papers_averages_are_the_means_of_its_rows():
 
 def test_lm_evals_own_tasks_make_a_board_by_metric(make):
     found = [
-        {"task": "x", "id": str(n), "document": str(n), "metrics": {"em": n % 2, "words": n * 1.0}}
+        {"task": "x", "id": str(n), "document": str(n), "filter": "none"}
+        | {"metrics": {"em": n % 2, "words": n * 1.0}}
         for n in range(8)
     ]
-    (board,) = build([make("a", {"x": found}, kind="lm-eval")])
+    results = {"em,none": {"value": 0.5, "mean": True}, "words,none": {"value": 3.5, "mean": True}}
+    (board,) = build([make("a", {"x": found}, kind="lm-eval", info={"results": {"x": results}})])
     assert [column.key for column in board.columns] == ["x em", "x words"]
     cells = board.rows[0].cells
     documents = [str(n) for n in range(8)]
     assert cells["x em"].scores["score"] == proportion([n % 2 for n in range(8)], documents)
     assert cells["x words"].scores["score"] == mean([float(n) for n in range(8)], documents)
+
+
+def test_what_lm_eval_does_not_average_is_shown_as_it_reports_it_without_an_interval(make):
+    """A perplexity is exp of minus the mean log probability, F1 of a corpus no mean at all."""
+    found = [
+        {"task": "x", "id": f"{n}-{kind}", "document": str(n), "filter": kind}
+        | {
+            "metrics": {"perplexity": -3.0, "em": None if n else 1.0}
+            if kind == "none"
+            else {"em": 0}
+        }
+        for n in range(8)
+        for kind in ("none", "strict")
+    ]
+    results = {
+        "perplexity,none": {"value": 20.1, "mean": False},
+        "em,none": {"value": None, "mean": True},
+        "em,strict": {"value": 0.0, "mean": True},
+        "f1,none": {"value": 0.7, "mean": False},
+    }
+    (board,) = build([make("a", {"x": found}, kind="lm-eval", info={"results": {"x": results}})])
+    cells = board.rows[0].cells
+    assert [c.key for c in board.columns] == ["x em", "x em,strict", "x f1", "x perplexity"]
+    for key, value in (("x perplexity", 20.1), ("x f1", 0.7)):
+        score = cells[key].scores["score"]
+        assert (score.value, score.low, score.high, score.questions) == (value, None, None, 8)
+    assert cells["x em"].scores == {}
+    assert cells["x em"].reason == "lm-eval reports no finite number"
+    assert cells["x em,strict"].scores["score"] == proportion([0] * 8, [str(n) for n in range(8)])
 
 
 def test_a_run_without_answers_makes_no_board(make):

@@ -1,7 +1,9 @@
 """Run folders: whole or continued, never mixed up."""
 
 import errno
+import io
 import json
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +90,51 @@ def test_a_full_disk_is_said_and_keeps_what_was_written(tmp_path, monkeypatch):
             with pytest.raises(RunError, match="the disk is full"):
                 writer.append("fda", [{"id": "2"}])
     assert read_run(tmp_path / "abc").questions["fda"][0] == {"id": "1"}
+
+
+def test_what_a_full_disk_refuses_is_not_tried_again_at_the_end(tmp_path):
+    """The file is closed while the error is on its way: no second error, no line twice."""
+
+    class Full(io.FileIO):
+        room = 40
+
+        def write(self, data):
+            if not self.room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            written = super().write(bytes(data)[: self.room])
+            self.room -= written
+            return written
+
+    def stopped():
+        with RunWriter(tmp_path, dict(INFO)) as writer:
+            writer.append("fda", [{"id": "1"}])
+            writer._files["fda"].close()
+            writer._files["fda"] = Full(tmp_path / "abc" / "fda.jsonl", "ab")
+            writer.append("fda", [{"id": "2"}, {"id": "3", "output": "x" * 99}])
+
+    with pytest.raises(RunError, match="it continues where it stopped"):
+        stopped()
+    with RunWriter(tmp_path, dict(INFO)) as writer:
+        assert [line["id"] for line in writer.answered("fda")] == ["1", "2"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_disk_that_is_full_to_the_end(tmp_path):
+    writer = RunWriter(tmp_path, dict(INFO))
+    with writer:
+        (tmp_path / "abc" / "fda.jsonl").symlink_to("/dev/full")
+        with pytest.raises(RunError, match="the disk is full"):
+            writer.append("fda", [{"id": "1"}])
+    assert not (tmp_path / "abc" / "lock").exists()
+
+
+def test_any_other_error_of_a_disk_is_one_sentence(tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", broken)
+    with pytest.raises(RunError, match=r"cannot be used \(Input/output error\)"):
+        write(tmp_path / "x", {"id": "1"})
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):

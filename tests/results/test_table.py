@@ -141,11 +141,12 @@ def test_csv_defuses_formulas(make, label):
 
 def test_json_is_plain_and_complete(make, tasks, lines):
     alone = lines("fda", [1])
-    lm_eval = [{"task": "x", "id": "1", "document": "1", "metrics": {"em": 1.0}}]
+    lm_eval = [{"task": "x", "id": "1", "document": "1", "filter": "none", "metrics": {"em": 1.0}}]
+    reported = {"results": {"x": {"em,none": {"value": 1.0, "mean": True}}}}
     runs = [
         make("a", tasks(0.5)),
         make("b", {"fda": alone}, source="hub"),
-        make("c", {"x": lm_eval}, kind="lm-eval"),
+        make("c", {"x": lm_eval}, kind="lm-eval", info=reported),
     ]
     boards = build(runs, published="mom-paper")
     read = json_writer.loads(json_writer.dumps(table.json(boards), allow_nan=False))
@@ -165,9 +166,11 @@ def test_json_is_plain_and_complete(make, tasks, lines):
 
 def test_markdown_of_lm_evals_tasks_keeps_their_units(make):
     found = [
-        {"task": "x", "id": str(n), "document": str(n), "metrics": {"em": n % 2}} for n in range(40)
+        {"task": "x", "id": str(n), "document": str(n), "filter": "none", "metrics": {"em": n % 2}}
+        for n in range(40)
     ]
-    text = table.markdown(build([make("a", {"x": found}, kind="lm-eval")]))
+    reported = {"results": {"x": {"em,none": {"value": 0.5, "mean": True}}}}
+    text = table.markdown(build([make("a", {"x": found}, kind="lm-eval", info=reported)]))
     assert re.search(r"\| a +\| 0\.500 0\.\d\d-0\.\d\d \|", text), text
 
 

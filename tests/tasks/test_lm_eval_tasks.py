@@ -117,3 +117,43 @@ def test_plain_lm_eval_ends_with_one_sentence(tiny_llama, tmp_path):
     assert "mom-eval: " in done.stderr.splitlines()[-1]
     assert "there is no folder" in done.stderr.splitlines()[-1]
     assert Path(tmp_path / "nothing").exists() is False
+
+
+def prompts(tokenizer, name="mom_nq", **more):
+    task = Recall(config={"task": name, "metadata": METADATA | {"tokenizer": tokenizer} | more})
+    return [doc["prompt"] for doc in task.eval_docs]
+
+
+def test_length_and_seed_reach_the_data(tokenizer, monkeypatch):
+    from mom_eval.tasks import lm_eval_tasks
+
+    asked = []
+    load = lm_eval_tasks.load
+
+    def loading(task, source, **options):
+        asked.append((source.seed, options))
+        return load(task, source, **options)
+
+    monkeypatch.setattr(lm_eval_tasks, "load", loading)
+    assert prompts(tokenizer, seed=3, context_length=512) != prompts(tokenizer)
+    assert asked == [(3, {"context_length": 512}), (0, {"context_length": 2048})]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "sentence"),
+    [
+        ({"context_length": "512"}, "context_length must be a whole number, not '512'"),
+        ({"limit": [3]}, r"limit must be a whole number or null, not \[3\]"),
+        ({"repeat": True}, "repeat must be a whole number, not True"),
+        ({"depth": "0", "haystack": 500}, "depth must be a number or null, not '0'"),
+        ({"bos": "yes"}, "bos must be true or false, not 'yes'"),
+        ({"data": 3}, "data must be a text, not 3"),
+    ],
+)
+def test_metadata_of_another_type_are_one_sentence(tokenizer, metadata, sentence):
+    with pytest.raises(MomEvalError, match=sentence):
+        prompts(tokenizer, **metadata)
+
+
+def test_a_whole_depth_is_a_depth(tokenizer):
+    assert len(prompts(tokenizer, haystack=2500, depth=1)) == 3

@@ -242,3 +242,34 @@ def test_questions_survive_lm_eval_data_sets(tokens):
 def test_settings_that_do_not_fit_are_refused(wrong, sentence):
     with pytest.raises(SettingError, match=sentence):
         Setting(**wrong)
+
+
+def test_the_document_loses_what_the_prompt_lost(tokens):
+    """Reference rows read `document`: they must not see what the model does not."""
+    for name, rows in (("fda", fda_rows()), ("nq", nq_rows())):
+        setting = replace(SMALL, protocol="full")
+        prepared = prepare(name, rows, tokens, setting)
+        for question in prepared.questions:
+            assert question.cut.left > 0
+            assert question.document
+            assert question.prompt.startswith(question.document[:-10].lstrip())
+        assert prepared.hidden_answer == len(prepared.questions)
+        assert prepare(name, rows, tokens, Setting(protocol="full")).hidden_answer == 0
+
+
+@pytest.mark.parametrize("control", ["blind", "shuffled"])
+def test_controls_repeat_as_the_plain_run_does(tokens, control):
+    rows = nq_rows()
+    plain, other = (
+        {q.id: q for q in prepare("nq", rows, tokens, Setting(repeat=3, control=how)).questions}
+        for how in (None, control)
+    )
+    for key, question in other.items():
+        asked = plain[key].question
+        assert question.prompt.startswith(f"{asked} ")
+        assert question.prompt.endswith(f" {asked}")
+        copies = question.prompt.count(question.document) if question.document else 3
+        assert copies == 3
+        assert question.document != plain[key].document
+        swapped = plain[key].prompt.replace(plain[key].document, question.document)
+        assert " ".join(question.prompt.split()) == " ".join(swapped.split())

@@ -12,6 +12,7 @@ from typing import Any
 
 from lm_eval import evaluator
 from lm_eval.api.instance import Instance
+from lm_eval.api.metrics import mean
 from lm_eval.api.model import LM
 from lm_eval.tasks import TaskManager
 
@@ -89,8 +90,29 @@ def ask_through_lm_eval(
     return out["results"]
 
 
+class _KeepingManager(TaskManager):
+    """Keeps the tasks that it loads: lm-eval's results do not say how they were aggregated."""
+
+    loaded: Any = None
+
+    def load(self, *args: Any, **kwargs: Any) -> Any:
+        """See `TaskManager.load`."""
+        self.loaded = super().load(*args, **kwargs)
+        return self.loaded
+
+    def means(self) -> dict[str, list[str]]:
+        """Task -> its metrics that are plain means over questions, and so have an interval."""
+        return {
+            name: [metric for metric, how in task.aggregation().items() if how is mean]
+            for name, task in self.loaded["tasks"].items()
+        }
+
+
 def run_lm_eval_tasks(hflm: Any, names: list[str], limit: int | None) -> dict[str, Any]:
-    """lm-eval's own tasks on a model, nothing changed: its samples and metrics.
+    """lm-eval's own tasks on a model, nothing changed.
+
+    Returns:
+        Its `samples`, `results` and `versions`, and as `means` which metrics are plain means.
 
     Raises:
         SettingError: lm-eval knows no task of that name.
@@ -98,7 +120,7 @@ def run_lm_eval_tasks(hflm: Any, names: list[str], limit: int | None) -> dict[st
     """
     files = [name for name in names if Path(name).is_file()]
     # Reading lm-eval's own registry takes ten seconds: only where a name has to be looked up.
-    manager = TaskManager(include_defaults=len(files) < len(names))
+    manager = _KeepingManager(include_defaults=len(files) < len(names))
     for name in names:
         if name not in files and name not in manager.all_tasks:
             raise SettingError(
@@ -114,4 +136,6 @@ def run_lm_eval_tasks(hflm: Any, names: list[str], limit: int | None) -> dict[st
         raise ModelError(
             f"lm-eval could not load the data of {', '.join(names)} ({first})"
         ) from error
-    return {"samples": out["samples"], "versions": out["versions"]}
+    return {key: out[key] for key in ("samples", "results", "versions")} | {
+        "means": manager.means()
+    }
