@@ -220,6 +220,9 @@ def test_data_commands(cli, tmp_path):
     wrong = cli("data", "check", "--data", tmp_path)
     assert wrong.exit_code == 1
     assert "fda.jsonl, line 1" in wrong.stdout
+    theirs = cli("data", "prepare", "--tasks", "lm-eval:triviaqa")
+    assert theirs.exit_code == 1
+    assert "lm-eval fetches the data of its own tasks" in theirs.stderr
     offline = cli("data", "prepare")
     assert offline.exit_code == 1
     assert len(offline.stderr.strip().splitlines()) == 1
@@ -231,6 +234,22 @@ def test_doctor_has_a_line_for_everything(cli):
     assert all(row["state"] in ("ok", "note", "fault") for row in rows)
     assert all(row["do"] for row in rows if row["state"] != "ok")
     assert len(cli("doctor").stdout.splitlines()) == len(rows)
+
+
+def test_doctor_finds_faults_of_the_data_folder(cli, tmp_path, monkeypatch):
+    def found():
+        rows = json.loads(cli("doctor", "--json").stdout)
+        (row,) = [row for row in rows if row["what"] == "data"]
+        return row["state"], row["found"]
+
+    monkeypatch.setenv("MOM_EVAL_DATA", str(tmp_path / "nowhere"))
+    assert found() == ("fault", f"there is no folder {tmp_path}/nowhere")
+    monkeypatch.setenv("MOM_EVAL_DATA", str(tmp_path))
+    assert found()[0] == "note"
+    (tmp_path / "manifest.json").write_text("{")
+    state, text = found()
+    assert state == "fault"
+    assert "manifest.json" in text
 
 
 def test_help_of_every_command_and_short_form(cli):

@@ -42,11 +42,14 @@ def data() -> None:
 )
 def data_prepare(data_dir: Path | None, tasks: str) -> None:
     """Download the six data sets once."""
+    from mom_eval.errors import SettingError
     from mom_eval.evalsuite.plan import task_names
     from mom_eval.tasks.data import data_folder
     from mom_eval.tasks.hub import prepare
 
-    ours, _ = task_names(tasks)
+    ours, theirs = task_names(tasks)
+    if theirs:
+        raise SettingError("lm-eval fetches the data of its own tasks when they run; name ours")
     prepare(data_folder(data_dir), ours, say=lambda text: click.echo(text, err=True))
 
 
@@ -60,7 +63,11 @@ def data_list(data_dir: Path | None, as_json: bool) -> None:
 
     rows = listing(data_folder(data_dir))
     if not rows and not as_json:
-        click.echo("no data are prepared; `mom-eval data prepare` downloads them", err=True)
+        click.echo(
+            f"no data are prepared in {data_folder(data_dir)}; `mom-eval data prepare` downloads"
+            " them",
+            err=True,
+        )
     show(rows, as_json, lambda row: "  ".join(f"{key} {value}" for key, value in row.items()))
 
 

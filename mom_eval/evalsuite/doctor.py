@@ -8,7 +8,8 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from mom_eval import __version__
-from mom_eval.tasks.data import data_folder
+from mom_eval.errors import DataError
+from mom_eval.tasks.data import ENVIRONMENT, data_folder
 from mom_eval.tasks.hub import listing
 
 HUB_TIMEOUT = 3.0
@@ -85,7 +86,15 @@ def _gguf() -> dict[str, Any]:
 
 
 def _data(folder: Path) -> dict[str, Any]:
-    rows = listing(folder)
+    try:
+        rows = listing(folder)
+    except DataError as error:
+        return _line("data", "fault", str(error))
+    named = os.environ.get(ENVIRONMENT)
+    if named and not folder.is_dir():
+        return _line(
+            "data", "fault", f"there is no folder {folder}", f"mend or unset {ENVIRONMENT}"
+        )
     if rows:
         return _line("data", "ok", f"{len(rows)} data sets prepared in {folder}")
     return _line(

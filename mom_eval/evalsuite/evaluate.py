@@ -166,14 +166,14 @@ class Suite:
     command: str
 
     def __post_init__(self) -> None:
-        self._data: dict[tuple[str, int], TaskData] = {}
+        self._data: dict[tuple[str, int | None], TaskData] = {}
 
     def data(self, task: str, setting: Setting) -> TaskData:
         """A task's rows, read and checked once; of NQ the hub holds one version a length."""
         assert self.source is not None
-        key = (task, setting.context_length)
+        key = (task, setting.file_length)
         if key not in self._data:
-            self._data[key] = load(task, self.source, context_length=setting.context_length)
+            self._data[key] = load(task, self.source, context_length=setting.file_length)
         return self._data[key]
 
     def run(self, models: list[Loaded], lm_eval_tasks: list[str], limit: int | None) -> list[Path]:

@@ -73,7 +73,7 @@ def _recall_board(
     asked = sorted({control for row in rows for cell in row.cells.values() for control in cell.net})
     return Board(
         group=gathered.group,
-        title=gathered.group.title(),
+        title=_title(gathered, columns),
         caption=caption(gathered.group, metric, columns, asked),
         metric=metric,
         columns=columns,
@@ -81,6 +81,11 @@ def _recall_board(
         notes=(*notes(gathered.group, found, rows, columns), *remarks),
         files=gathered.files,
     )
+
+
+def _title(gathered: Gathered, columns: Sequence[Column]) -> str:
+    asked = sum(column.questions for column in columns)
+    return f"{gathered.group.title()}, {asked:,} questions"
 
 
 def _lm_eval_board(gathered: Gathered, found: Sequence[Entry]) -> Board:

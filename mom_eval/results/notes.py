@@ -50,7 +50,7 @@ def notes(
         *_no_score(rows, columns),
         *_no_average(rows, columns),
         *_different_questions(found),
-        *_counted(found, "dropped", "Dropped as the papers drop them"),
+        *_counted(found, "dropped", "Not asked"),
         *([] if group.control else _counted(found, "missing_answer", _MISSING)),
         *([] if group.control else _counted(found, "hidden_answer", _HIDDEN)),
         *_unfinished(found),

@@ -53,7 +53,7 @@ def haystack_by_depth(boards: Sequence[Board]) -> Figure:
         shrink=max(0.3, min(1.0, 3 / len(rows))),
         aspect=25,
     )
-    words = plot_style.details(boards[0], "haystack", "passage", "context length")
+    words = plot_style.details(boards[0], "haystack", "passage", "context length", "questions")
     what = "Recall by depth and length of the haystack"
     plot_style.titled(figure, boards[0], what, words)
     return figure

@@ -35,7 +35,7 @@ def score_by_length(boards: Sequence[Board]) -> Figure:
     for place in range(max(len(panels) - 4, 0), len(panels)):
         axes[place].set_xlabel("context length, tokens")
     _legend(axes[len(panels)], rows, found)
-    words = plot_style.details(boards[0], "context length")
+    words = plot_style.details(boards[0], "context length", "questions")
     plot_style.titled(figure, boards[0], "Recall by context length", words)
     return figure
 

@@ -95,10 +95,10 @@ def axis_label(metric: Metric) -> str:
 
 
 def details(board: Board, *left_out: str) -> list[str]:
-    """The group in words, but for its first one and those that hold one of `left_out`."""
+    """The group in words, but for its first one and those that start or end with `left_out`."""
     words = board.title.split(", ")
     skip = ("Recall", "not the real tasks", *left_out)
-    return [word for word in words if not word.startswith(skip)]
+    return [word for word in words if not word.startswith(skip) and not word.endswith(left_out)]
 
 
 def limits(axis: Axes, metric: Metric, largest: float, which: str = "x") -> None:

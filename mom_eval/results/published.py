@@ -5,6 +5,8 @@ Mixture-of-Memories, arXiv 2502.13685, Table 2: recall with inputs of at most 2K
 
 from typing import Final, NamedTuple
 
+from mom_eval.results import TASK_NAMES
+
 
 class Published(NamedTuple):
     """One row of a paper's table; the scores are `contains` in percent, without intervals."""
@@ -27,9 +29,10 @@ class Publication(NamedTuple):
 
 
 def _row(model: str, scale: str, scores: tuple[float, ...], average: float) -> Published:
-    tasks = ("fda", "swde", "squad", "nq", "triviaqa", "drop")
     name = model.removesuffix(" +")
-    return Published(name, scale, name != model, dict(zip(tasks, scores, strict=True)), average)
+    return Published(
+        name, scale, name != model, dict(zip(TASK_NAMES, scores, strict=True)), average
+    )
 
 
 _SMALL, _LARGE = "380M/15B", "1.3B/100B"

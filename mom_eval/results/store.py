@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mom_eval.errors import RunError
+from mom_eval.results.sound import check_info, check_line
 
 try:
     import fcntl
@@ -73,12 +74,16 @@ def read_run(folder: Path) -> Run:
         raise RunError(
             f"{folder}/run.json is no JSON ({error}); remove the folder and run again"
         ) from None
+    if not isinstance(info, dict) or not isinstance(info.get("tasks"), list):
+        raise RunError(
+            f"{folder}/run.json is not what `mom-eval run` writes; remove the folder and run again"
+        )
     if info.get("schema") != SCHEMA:
         raise RunError(
             f"{folder}/run.json has schema {info.get('schema')}, this mom-eval reads {SCHEMA};"
             " use the version that wrote it"
         )
-    files = {task: folder / f"{file_stem(task)}.jsonl" for task in info["tasks"]}
+    files = {task: folder / answers_file(task) for task in info["tasks"]}
     return Run(
         folder, info, {task: read_lines(file) for task, file in files.items() if file.exists()}
     )
@@ -98,17 +103,30 @@ def read_runs(paths: Iterable[Path]) -> list[Run]:
                 " (`mom-eval run --out`)"
             )
         if (path / "run.json").exists():
-            runs.append(read_run(path))
+            runs.append(_sound(read_run(path)))
         else:
-            runs += [read_run(file.parent) for file in sorted(path.glob("*/run.json"))]
+            runs += [_sound(read_run(file.parent)) for file in sorted(path.glob("*/run.json"))]
     if not runs:
         raise RunError("no run was found there; make one with `mom-eval run`")
     return runs
 
 
-def file_stem(task: str) -> str:
-    """A task's file name: `lm-eval:triviaqa` and paths hold characters that file systems refuse."""
-    return "".join(c if c.isalnum() or c in "._-" else "." for c in task)
+def _sound(run: Run) -> Run:
+    """The run, if a leaderboard can read it."""
+    where = run.folder.name
+    check_info(run.info, f"{where}/run.json")
+    for task, lines in run.questions.items():
+        for number, line in enumerate(lines, 1):
+            check_line(line, run.info["kind"], f"{where}/{answers_file(task)}, line {number}")
+    return run
+
+
+def answers_file(task: str) -> str:
+    """The name of a task's file of answers.
+
+    `lm-eval:triviaqa` and paths hold characters that file systems refuse.
+    """
+    return "".join(c if c.isalnum() or c in "._-" else "." for c in task) + ".jsonl"
 
 
 @contextmanager
@@ -184,7 +202,7 @@ class RunWriter:
 
     def answered(self, task: str) -> list[dict[str, Any]]:
         """The task's whole lines so far; what a kill left of a half-written one is cut off."""
-        path = self.folder / f"{file_stem(task)}.jsonl"
+        path = self.folder / answers_file(task)
         if not path.exists():
             return []
         with disk_errors(self.folder):
@@ -208,7 +226,7 @@ class RunWriter:
         """
         with disk_errors(self.folder):
             if task not in self._files:
-                path = self.folder / f"{file_stem(task)}.jsonl"
+                path = self.folder / answers_file(task)
                 # Unbuffered: what a full disk refused must not be tried again when it is closed.
                 self._files[task] = path.open("ab", buffering=0)
             file = self._files[task]

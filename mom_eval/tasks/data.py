@@ -103,14 +103,14 @@ def resolve(data: str | None, data_dir: Path | None = None) -> Source:
     )
 
 
-def load(task: str, source: Source, *, context_length: int = NQ_LENGTHS[-1]) -> TaskData:
+def load(task: str, source: Source, *, context_length: int | None = None) -> TaskData:
     """Read and check one task's rows.
 
     Args:
         task: one of the six.
         source: from `resolve`.
         context_length: decides which of the hub's three versions of NQ is read, the shortest
-            that fills the context; nothing else.
+            that fills the context, the longest for None; nothing else.
 
     Raises:
         DataError: file, line, field and what was expected there.
@@ -144,9 +144,9 @@ def load(task: str, source: Source, *, context_length: int = NQ_LENGTHS[-1]) -> 
     )
 
 
-def file_stem(task: str, context_length: int) -> str:
+def file_stem(task: str, context_length: int | None) -> str:
     """The prepared file of a task: the task's name, but `nq_512` and `nq_1024` for short NQ."""
-    if task == "nq":
+    if task == "nq" and context_length is not None:
         for length in NQ_LENGTHS[:-1]:
             if context_length <= length:
                 return f"nq_{length}"

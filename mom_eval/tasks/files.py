@@ -53,7 +53,8 @@ def needed(folder: Path, stem: str) -> Path:
 
 def data_files(folder: Path) -> list[str]:
     """Names of the files in a folder that could hold rows."""
-    return sorted(path.name for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+    held = (path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+    return sorted(path.name for path in held if path.is_file())
 
 
 def sha256(path: Path) -> str:

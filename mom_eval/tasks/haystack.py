@@ -7,10 +7,19 @@ and position (after Kamradt's "needle in a haystack", with the task's own passag
 import random
 from collections.abc import Sequence
 
-from mom_eval.errors import DataError
 from mom_eval.tasks.tokens import Tokens
 
 GAP = "\n\n"
+TOO_LONG = "passage longer than the haystack"
+TOO_LITTLE = "too little hay: few other passages are without its answer"
+
+
+class Unfit(Exception):
+    """A passage cannot be hidden; `reason` is one of the two above."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def hide(
@@ -22,7 +31,7 @@ def hide(
     depth: float,
     tokens: Tokens,
     draw: random.Random,
-) -> str | None:
+) -> str:
     """A document of about `size` tokens with `passage` at `depth` (0: at its head, 1: at its end).
 
     Args:
@@ -35,15 +44,12 @@ def hide(
         draw: decides the order of the hay. The same draw at another depth or size takes the same
             passages in the same order, so that positions and lengths are compared on equal hay.
 
-    Returns:
-        None where the passage alone is longer than `size`.
-
     Raises:
-        DataError: the file holds too little hay.
+        Unfit: the passage alone is longer than `size`, or the other passages fill less than it.
     """
     room = size - len(tokens.encode(passage))
     if room < 0:
-        return None
+        raise Unfit(TOO_LONG)
     hay = _gather(others, answers, room, tokens, draw)
     before = round(depth * room)
     head, tail = hay[:before], hay[before:]
@@ -70,8 +76,5 @@ def _gather(
         if not any(answer in text.lower() for answer in lowered):
             hay += tokens.encode(text.strip() + GAP)
     if len(hay) < room:
-        raise DataError(
-            f"the file holds only {len(hay)} tokens of other passages, too few for a haystack with"
-            f" room for {room}; ask for a smaller --haystack"
-        )
+        raise Unfit(TOO_LITTLE)
     return hay[:room]

@@ -75,7 +75,7 @@ class Recall(ConfigurableTask):
         if self._prepared is None:
             setting = Setting.from_metadata(self.metadata)
             source = replace(resolve(_text(self.metadata, "data")), seed=setting.seed)
-            rows = load(self.name, source, context_length=setting.context_length).rows
+            rows = load(self.name, source, context_length=setting.file_length).rows
             self._prepared = prepare(self.name, rows, _tokens(self.metadata), setting)
         rows = [question.as_dict() for question in self._prepared.questions]
         self.dataset = {"validation": datasets.Dataset.from_list(rows)}

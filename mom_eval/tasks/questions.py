@@ -14,16 +14,21 @@ from functools import cached_property
 from typing import Any
 
 from mom_eval.errors import DataError, SettingError
-from mom_eval.tasks.haystack import hide
+from mom_eval.tasks.haystack import TOO_LITTLE, TOO_LONG, Unfit, hide
 from mom_eval.tasks.recall import RECALL, RecallTask, Row
 from mom_eval.tasks.score import contains
 from mom_eval.tasks.setting import Setting
 from mom_eval.tasks.tokens import Tokens
 from mom_eval.tasks.window import Cut, around, keep_right, whole
 
-TOO_SHORT = "answer or key of one character"
-TOO_LONG = "passage longer than the haystack"
+TOO_SHORT = "answer or key of one character, as the papers drop"
 EMPTY = "no answer given"
+_MEND = {
+    TOO_LITTLE: "ask for a smaller --haystack",
+    TOO_LONG: "ask for a larger --haystack",
+    TOO_SHORT: "try --keep-dropped",
+    EMPTY: "give rows with answers",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +128,16 @@ def prepare(name: str, rows: Sequence[Row], tokens: Tokens, setting: Setting) ->
         full = setting.limit is not None and len(questions) >= setting.limit
         if reason is None and full:
             continue
-        question = None if reason else builder.question(row)
-        if question is None:
-            dropped[reason or TOO_LONG] += 1
-        else:
-            questions.append(question)
+        try:
+            if reason is None:
+                questions.append(builder.question(row))
+        except Unfit as unfit:
+            reason = unfit.reason
+        if reason is not None:
+            dropped[reason] += 1
     if not questions:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-        mend = "ask for a larger --haystack" if TOO_LONG in dropped else "try --keep-dropped"
+        mend = next((words for reason, words in _MEND.items() if reason in dropped), "")
         raise DataError(f"no question of {name} is left of {len(rows)} rows ({reasons}); {mend}")
     missing = sum(question.cut.anchor == "missing" for question in questions)
     return Prepared(
@@ -175,13 +182,11 @@ class _Builder:
         """The file's different documents."""
         return list(dict.fromkeys(self.task.document(row) for row in self.ordered))
 
-    def question(self, row: Row) -> Question | None:
-        """The question of one row; None where its passage does not fit the haystack."""
+    def question(self, row: Row) -> Question:
+        """The question of one row; raises `Unfit` where its passage fits no haystack."""
         task = self.task
         if self.setting.haystack is not None:
             document = self._haystack(row)
-            if document is None:
-                return None
             prompt, cut = task.prompt_on(document, row), whole(document, self.tokens)
         elif self.setting.control is not None:
             document, cut = self._control(row)
@@ -251,7 +256,7 @@ class _Builder:
         text, cut = self._cut(other)
         return self.task.body(text, other), cut
 
-    def _haystack(self, row: Row) -> str | None:
+    def _haystack(self, row: Row) -> str:
         assert self.setting.haystack is not None and self.setting.depth is not None
         own = self.task.document(row)
         return hide(

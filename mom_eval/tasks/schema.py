@@ -19,7 +19,7 @@ REQUIRED: dict[str, dict[str, str]] = {
 """Task -> field -> form."""
 _OPTIONAL: dict[str, dict[str, str]] = {
     "squad": {"context": "text", "question": "text"},
-    "nq": {"orig_question": "text"},
+    "nq": {"orig_question": "text", "alt_answers": "texts", "tok_pos": "count"},
     "triviaqa": {"orig_question": "text"},
     "drop": {"orig_question": "text"},
 }
@@ -27,6 +27,8 @@ _EXPECTED = {
     "text": "a string",
     "line": "a string that is not blank",
     "lines": "a list of strings, at least one of them not blank",
+    "texts": "a list of strings",
+    "count": "a whole number from 0 on",
 }
 
 
@@ -61,9 +63,12 @@ def checked(task: str, row: Any, where: str) -> Row:
 
 
 def _check(value: Any, form: str, field: str, where: str) -> None:
-    texts = value if form == "lines" else [value]
+    texts = value if form in ("lines", "texts") else [value]
     sound = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
-    if not sound or (form != "text" and not any(text.strip() for text in texts)):
+    blank = sound and form in ("line", "lines") and not any(text.strip() for text in texts)
+    if form == "count":
+        texts, sound = [], isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not sound or blank:
         raise DataError(
             f"{where}: field {field!r} must be {_EXPECTED[form]}, not {_show(value)}; mend the row"
         )

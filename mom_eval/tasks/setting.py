@@ -88,6 +88,11 @@ class Setting:
             )
 
     @property
+    def file_length(self) -> int | None:
+        """Which of the hub's versions of NQ is read; None: the whole one, hay for any haystack."""
+        return self.context_length if self.haystack is None else None
+
+    @property
     def window(self) -> int:
         """Tokens that a document is cut to under `paper`."""
         return self.context_length - ANSWER_LENGTH

@@ -69,6 +69,22 @@ def test_they_pass_through_into_a_table_of_their_own(tiny_llama, task, tmp_path)
         mom_eval.evaluate(str(tiny_llama), tasks="lm-eval:no_such.yaml", out=tmp_path / "runs")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("task: [x", "cannot make a task .* mend the YAML file"),
+        ("hello", "cannot make a task .*Expected YAML dict"),
+        ("task: foo", "cannot make a task"),
+        (YAML.replace("generate_until", "generate"), "cannot make a task .*output_type"),
+        (YAML.replace("{{question}}", "{{question"), "a template of .* does not work"),
+    ],
+)
+def test_a_yaml_file_that_is_no_task_is_said(tiny_llama, task, tmp_path, wrong, sentence):
+    with pytest.raises(SettingError, match=sentence) as caught:
+        run_of(tiny_llama, task(wrong), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_perplexity_is_what_lm_eval_reports(tiny_llama, task, tmp_path):
     table, run = run_of(tiny_llama, task(PERPLEXITY), tmp_path)
     nats = [line["metrics"]["perplexity"] for line in run.questions["tiny_words"]]

@@ -7,6 +7,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from mom_eval.results import TASK_NAMES
+from mom_eval.tasks import TASKS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # What each room may import of the others. `errors` and the version are open to all.
@@ -166,3 +169,7 @@ except SystemExit as end:
 
 def test_a_heavy_import_is_noticed():
     assert loaded_by("import scipy") == {"scipy"}
+
+
+def test_every_room_names_the_tasks_alike():
+    assert tuple(TASKS) == tuple(TASK_NAMES)

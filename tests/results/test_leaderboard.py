@@ -208,7 +208,7 @@ def test_reasons_and_counts_become_notes(make, lines):
     runs = [make("a", questions, info=counts), make("b", questions, info=more), reference]
     notes = build(runs)[0].notes
     assert "No score: lookup on NQ: NQ has no key." in notes
-    assert "Dropped as the papers drop them: FDA 3 (key of one character)." in notes
+    assert "Not asked: FDA 3 (key of one character)." in notes
     assert any(note.endswith("was kept: NQ 4 (a), 5 (b).") for note in notes)
     assert not any("lookup has no average" in note for note in notes)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mom_eval.errors import RunError
-from mom_eval.results.store import RunWriter, file_stem, read_run, read_runs
+from mom_eval.results.store import RunWriter, answers_file, read_run, read_runs
 
 INFO = {"schema": 1, "id": "abc", "tasks": ["fda"], "finished": None}
 
@@ -52,8 +52,9 @@ def test_a_second_writer_is_told_who_holds_the_folder(tmp_path):
     write(tmp_path, {"id": "1"})
 
 
-def test_runs_are_found_in_a_folder_or_by_name(tmp_path):
-    write(tmp_path, {"id": "1"})
+def test_runs_are_found_in_a_folder_or_by_name(tmp_path, make):
+    with RunWriter(tmp_path, make().info | {"schema": 1, "id": "abc"}) as writer:
+        writer.append("fda", make().questions["fda"])
     assert [run.info["id"] for run in read_runs([tmp_path])] == ["abc"]
     assert [run.info["id"] for run in read_runs([tmp_path / "abc"])] == ["abc"]
 
@@ -158,4 +159,4 @@ def test_numbers_that_json_does_not_know_are_refused(tmp_path):
 
 
 def test_file_names_of_odd_tasks():
-    assert file_stem("lm-eval:a/b c") == "lm-eval.a.b.c"
+    assert answers_file("lm-eval:a/b c") == "lm-eval.a.b.c.jsonl"

@@ -25,7 +25,9 @@ def test_a_board_fits_a_terminal_and_reads_as_expected(make, tasks):
     blind = make("SmolLM2-135M", tasks(0.1, seed=1), control="blind")
     text = table.markdown(build([make("SmolLM2-135M", tasks(0.5)), blind])[:1])
     lines = table_lines(text)
-    assert text.startswith("## Recall, protocol paper, context length 2,048, local data\n")
+    assert text.startswith(
+        "## Recall, protocol paper, context length 2,048, local data, 519 questions\n"
+    )
     assert cells_of(lines[0]) == [
         "Model",
         "Average of 5",

@@ -264,6 +264,7 @@ def test_a_foreign_manifest_is_one_sentence(folder: Path, content: str):
         ("nq", 1024, "nq_1024"),
         ("nq", 2048, "nq"),
         ("nq", 8192, "nq"),
+        ("nq", None, "nq"),
         ("fda", 512, "fda"),
     ],
 )

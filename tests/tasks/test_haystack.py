@@ -4,8 +4,7 @@ import random
 
 import pytest
 
-from mom_eval.errors import DataError
-from mom_eval.tasks.haystack import hide
+from mom_eval.tasks.haystack import TOO_LITTLE, TOO_LONG, Unfit, hide
 
 GOLD = "The key to the harbour is 4711."
 OTHERS = [f"Passage {i} tells of ship {i} and of its captain." for i in range(60)] + [
@@ -50,10 +49,8 @@ def test_another_draw_is_other_hay(tokens):
     assert build(tokens, seed=1) != build(tokens, seed=2)
 
 
-def test_passage_longer_than_the_haystack(tokens):
-    assert build(tokens, size=5) is None
-
-
-def test_too_little_hay_is_said(tokens):
-    with pytest.raises(DataError, match="too few for a haystack"):
-        build(tokens, size=50_000)
+@pytest.mark.parametrize(("size", "reason"), [(5, TOO_LONG), (50_000, TOO_LITTLE)])
+def test_why_a_passage_cannot_be_hidden(tokens, size, reason):
+    with pytest.raises(Unfit) as unfit:
+        build(tokens, size=size)
+    assert unfit.value.reason == reason

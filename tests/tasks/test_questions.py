@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from mom_eval.errors import DataError, SettingError
-from mom_eval.tasks.questions import TOO_LONG, TOO_SHORT, Question, prepare
+from mom_eval.tasks.haystack import TOO_LITTLE, TOO_LONG
+from mom_eval.tasks.questions import TOO_SHORT, Question, prepare
 from mom_eval.tasks.recall import ANSWER_LENGTH
 from mom_eval.tasks.setting import Setting
 
@@ -210,6 +211,21 @@ def test_a_passage_that_does_not_fit_is_dropped_and_counted(tokens):
     rows[0]["context"] += "He walked on. " * 400
     prepared = prepare("nq", rows, tokens, Setting(context_length=1500, haystack=1500, depth=0.5))
     assert prepared.dropped == {TOO_LONG: 1}
+
+
+def test_a_passage_without_enough_hay_is_dropped_and_counted(tokens):
+    rows = nq_rows(30)
+    # Every other passage holds this answer.
+    rows[0]["answers"] = ["walked"]
+    prepared = prepare("nq", rows, tokens, Setting(context_length=1500, haystack=1500, depth=0.5))
+    assert prepared.dropped == {TOO_LITTLE: 1}
+    with pytest.raises(DataError, match="ask for a smaller --haystack"):
+        prepare("nq", rows[:2], tokens, Setting(context_length=9500, haystack=9500, depth=0.5))
+
+
+def test_a_haystack_reads_all_of_nq_whatever_its_length():
+    assert Setting(context_length=512).file_length == 512
+    assert Setting(context_length=512, haystack=512, depth=0.0).file_length is None
 
 
 def test_whole_documents_fit_no_haystack(tokens):

@@ -52,6 +52,11 @@ def test_every_required_field_is_missed(task: str, field: str):
         ("triviaqa", "answers", {"value": "Ada"}, "a list of strings"),
         ("triviaqa", "question", " ", "a string that is not blank"),
         ("drop", "orig_question", ["Who?"], "a string"),
+        ("nq", "alt_answers", "Ada", "a list of strings"),
+        ("nq", "alt_answers", ["Ada", 3], "a list of strings"),
+        ("nq", "tok_pos", "4", "a whole number from 0 on"),
+        ("nq", "tok_pos", -1, "a whole number from 0 on"),
+        ("nq", "tok_pos", True, "a whole number from 0 on"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_was_expected(
@@ -72,6 +77,11 @@ def test_arrays_and_tuples_become_lists():
     assert type(plain["answers"]) is list
     assert type(plain["tok_pos"]) is int
     assert checked("nq", ROWS["nq"] | {"answers": ("Ada",)}, "here")["answers"] == ["Ada"]
+
+
+def test_other_answers_may_be_none_at_all():
+    row = ROWS["nq"] | {"alt_answers": [], "tok_pos": 0}
+    assert checked("nq", row, "here") == row
 
 
 def test_the_given_row_stays_as_it_was():

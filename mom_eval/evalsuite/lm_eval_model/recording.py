@@ -8,8 +8,11 @@ it on to be written down, and later only looks its probabilities up.
 import math
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
+import jinja2
+import yaml
 from lm_eval import evaluator
 from lm_eval.api.instance import Instance
 from lm_eval.api.metrics import mean
@@ -97,7 +100,13 @@ class _KeepingManager(TaskManager):
 
     def load(self, *args: Any, **kwargs: Any) -> Any:
         """See `TaskManager.load`."""
-        self.loaded = super().load(*args, **kwargs)
+        try:
+            self.loaded = super().load(*args, **kwargs)
+        except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise SettingError(
+                f"lm-eval cannot make a task of what it is given ({_one_line(error)});"
+                " mend the YAML file"
+            ) from error
         return self.loaded
 
     def means(self) -> dict[str, list[str]]:
@@ -108,6 +117,10 @@ class _KeepingManager(TaskManager):
         }
 
 
+def _one_line(error: Exception) -> str:
+    return shorten(str(error) or type(error).__name__, 200)
+
+
 def run_lm_eval_tasks(hflm: Any, names: list[str], limit: int | None) -> dict[str, Any]:
     """lm-eval's own tasks on a model, nothing changed.
 
@@ -115,7 +128,7 @@ def run_lm_eval_tasks(hflm: Any, names: list[str], limit: int | None) -> dict[st
         Its `samples`, `results` and `versions`, and as `means` which metrics are plain means.
 
     Raises:
-        SettingError: lm-eval knows no task of that name.
+        SettingError: lm-eval knows no task of that name, or cannot use its file.
         ModelError: its data cannot be loaded here.
     """
     files = [name for name in names if Path(name).is_file()]
@@ -132,9 +145,13 @@ def run_lm_eval_tasks(hflm: Any, names: list[str], limit: int | None) -> dict[st
             model=hflm, tasks=list(names), task_manager=manager, limit=limit, bootstrap_iters=0
         )
     except (ConnectionError, FileNotFoundError) as error:
-        first = str(error).splitlines()[0]
         raise ModelError(
-            f"lm-eval could not load the data of {', '.join(names)} ({first})"
+            f"lm-eval could not load the data of {', '.join(names)} ({_one_line(error)})"
+        ) from error
+    except jinja2.TemplateError as error:
+        raise SettingError(
+            f"a template of {', '.join(names)} does not work ({_one_line(error)});"
+            " mend the YAML file"
         ) from error
     return {key: out[key] for key in ("samples", "results", "versions")} | {
         "means": manager.means()
