@@ -10,6 +10,7 @@ from mom_eval.cli.doctor import doctor
 from mom_eval.cli.leaderboard import leaderboard
 from mom_eval.cli.models import models
 from mom_eval.cli.run import run
+from mom_eval.cli.train import train
 from mom_eval.errors import MomEvalError
 
 
@@ -37,5 +38,5 @@ def main() -> None:
     """How well a language model recalls what stands in a document, and how sure that is."""
 
 
-for command in (run, tasks, data, leaderboard, models, doctor):
+for command in (run, train, tasks, data, leaderboard, models, doctor):
     main.add_command(command)
