@@ -124,9 +124,12 @@ def read(path: Path) -> Config:
         raw=raw,
     )
     if config.tokenizer is None and config.start is None:
-        texts = [source.kind for source in (*data, *heldout) if source.needs_tokenizer]
-        if texts:
-            raise SettingError(f"{path}: {texts[0]} is text and no tokenizer is named")
+        for name, sources in (("data", data), ("heldout", heldout)):
+            for number, source in enumerate(sources, 1):
+                if source.needs_tokenizer:
+                    raise SettingError(
+                        f"{path}: [[{name}]] {number} is text, and no tokenizer is named"
+                    )
     return config
 
 
@@ -143,6 +146,8 @@ def _source(table: dict[str, Any], where: str, folder: Path) -> Any:
         raise SettingError(f"{where}: kind = {kind!r}; known: {', '.join(KINDS)}")
     rest = {key: value for key, value in table.items() if key != "kind"}
     source = _build(KINDS[kind], rest, where)
+    if source.weight <= 0:
+        raise SettingError(f"{where}: weight = {source.weight}; it must be above 0")
     for name in KINDS[kind].paths:
         source = replace(source, **{name: _place(getattr(source, name), folder)})
     return source

@@ -1,0 +1,93 @@
+"""What a configuration may say, and the one sentence where it says something else."""
+
+from pathlib import Path
+
+import pytest
+
+from mom_eval.errors import SettingError
+from mom_eval.evalsuite.train import read
+from mom_eval.evalsuite.train.optimizer import rate
+from mom_eval.evalsuite.train.sources import MqarSource
+from mom_eval.models import FAMILIES, Memories
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+
+
+def test_a_configuration_is_read_whole(config):
+    found = config()
+    assert found.model.memories == Memories(num_memories=3, top_k=2)
+    assert found.model.options == FAMILIES["gated_deltanet"].Options(num_heads=1, head_dim=8)
+    assert found.data == (
+        MqarSource(length=16, pairs=2),
+        MqarSource(length=24, pairs=3, weight=3.0),
+    )
+    assert found.train.accumulate == 2
+    assert found.start is None
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.toml")), ids=lambda path: path.stem)
+def test_every_configuration_that_ships_is_sound(path):
+    assert read(path).train.steps > 0
+
+
+def test_every_family_has_a_configuration_for_mqar():
+    families = {read(path).model.family for path in (CONFIGS / "mqar").glob("*.toml")}
+    assert families == {*FAMILIES, None}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("[train]", "[trian]", r"small.toml has no key 'trian'; did you mean train\?"),
+        ("steps = 12", "stesp = 12", r"\[train\] has no key 'stesp'; did you mean steps"),
+        ("steps = 12\n", "", r"\[train\] lacks 'steps'"),
+        ("steps = 12", "steps = 0", r"steps = 0; it must be 1 or more"),
+        ("steps = 12", 'steps = "12"', r"steps = '12', which cannot be"),
+        ("warmup = 3", "warmup = 13", r"warmup = 13 of 12 steps"),
+        ("rate = 1e-2", "rate = 0.0", r"rate and clip must be above 0"),
+        ('device = "cpu"', 'dtype = "float16"', r"dtype = 'float16'; known: float32, bfloat16"),
+        ('"gated_deltanet"', '"gated_delta"', r"no family 'gated_delta'; did you mean gated_delt"),
+        ("head_dim = 8", "heads_dim = 8", r"options has no key 'heads_dim'; did you mean head_di"),
+        ("top_k = 2", "top_k = 4", r"\[model\] memories: top_k 4 of 3 memories"),
+        ("num_layers = 2", "num_layers = 2.5", r"\[model\]: num_layers = 2.5, which cannot be"),
+        ('kind = "mqar"', 'kind = "maqr"', r"\[\[data\]\] 1: kind = 'maqr'; known: text, recall,"),
+        ('kind = "mqar"', "", r"\[\[data\]\] 1: kind = None; known: text, recall, mqar"),
+        ("weight = 3.0", "weight = 0.0", r"\[\[data\]\] 2: weight = 0.0; it must be above 0"),
+        ("pairs = 2", "pair = 2", r"\[\[data\]\] 1 has no key 'pair'; did you mean pairs"),
+        ("[[heldout]]", "[heldout]", r"heldout is written \[\[heldout\]\]"),
+        ("[model]", 'start = "folder"\n[model]', r"needs one of \[model\].* and start"),
+        ('kind = "mqar"\nlength = 16\npairs = 2', 'kind = "text"\nfile = "a"\nlength = 9',
+         r"small.toml: \[\[data\]\] 1 is text, and no tokenizer is named"),
+        ("steps = 12", "steps = ", r"small.toml is no TOML"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_one_sentence(small, old, new, sentence):
+    with pytest.raises(SettingError, match=sentence) as error:
+        read(small((old, new)))
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_one_sentence(tmp_path):
+    with pytest.raises(SettingError, match=r"none.toml cannot be read: No such file"):
+        read(tmp_path / "none.toml")
+
+
+def test_paths_are_relative_to_the_configuration(small, tmp_path, monkeypatch):
+    (tmp_path / "text.txt").write_text("words")
+    (tmp_path / "tok").mkdir()
+    text = '[[data]]\nkind = "text"\nfile = "text.txt"\nlength = 8\n\n[[data]]'
+    path = small(("[model]", 'tokenizer = "tok"\n[model]'), ("[[data]]", text))
+    monkeypatch.chdir("/")
+    found = read(path)
+    assert found.data[0].file == str(tmp_path / "text.txt")
+    assert found.tokenizer == str(tmp_path / "tok")
+
+
+def test_the_rate_rises_and_falls_as_a_cosine(config):
+    training = config(("rate = 1e-2", "rate = 1e-2\nfinal_rate = 0.1")).train
+    rates = [rate(training, step) for step in range(12)]
+    assert rates[:3] == pytest.approx([1e-2 / 3, 2e-2 / 3, 1e-2])
+    assert rates[3] == pytest.approx(1e-2)
+    assert rates[7] == pytest.approx(1e-3 + 9e-3 * 0.5868, rel=1e-3)
+    assert rates[3:] == sorted(rates[3:], reverse=True)
+    assert 1e-3 < rates[-1] < 1.5e-3
