@@ -36,28 +36,32 @@ class Folder:
         self.path = path
         self.resume = path / "resume.safetensors"
 
-    def open(self, config: Path, raw: Any, *, resume: bool) -> None:
-        """Make the folder, or see that what stands there is the same training.
+    def check(self, config: Path, raw: Any, *, resume: bool) -> None:
+        """See that the folder is free, or holds the same training.
 
         Raises:
             RunError: it holds a training already and is not to be gone on with, or another one.
         """
         held = self.path / "config.toml"
         with disk_errors(self.path):
-            if held.exists():
-                if not resume:
-                    raise RunError(
-                        f"{self.path} holds a training; --resume goes on with it, --out names"
-                        " another folder"
-                    )
-                if tomllib.loads(held.read_text("utf-8")) != raw:
-                    raise RunError(
-                        f"{self.path} was trained by another configuration than {config};"
-                        " --resume takes the same one, --out names another folder"
-                    )
+            if not held.exists():
                 return
+            if not resume:
+                raise RunError(
+                    f"{self.path} holds a training; --resume goes on with it, --out names another"
+                    " folder"
+                )
+            if tomllib.loads(held.read_text("utf-8")) != raw:
+                raise RunError(
+                    f"{self.path} was trained by another configuration than {config}; --resume"
+                    " takes the same one, --out names another folder"
+                )
+
+    def open(self, config: Path) -> None:
+        """Make the folder with its copy of the configuration."""
+        with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(config, held)
+            shutil.copyfile(config, self.path / "config.toml")
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """What `save` wrote last, or None before the first."""

@@ -75,13 +75,19 @@ def train(
         MomEvalError: data, model, folder or device cannot be used; or the loss is no number.
         Interrupted: after Ctrl-C or SIGTERM, once the step is done and saved.
     """
+    folder = Folder(out)
+    folder.check(file, config.raw, resume=resume)
     device = pick_device(config.train.device)
     tokens = load_tokens(config.tokenizer) if config.tokenizer else None
     lm, tokens = _model(config, device, tokens)
-    folder = Folder(out)
-    folder.open(file, config.raw, resume=resume)
     trainer = Trainer(config, lm, tokens, folder, device, say)
     begin = trainer.restore()
+    if profile and config.train.steps - begin < 5:
+        raise SettingError(
+            f"--profile looks at the third to the fifth step; {config.train.steps - begin} are left"
+        )
+    folder.open(file)
+    folder.cut(begin)
     with _stopping() as stop:
         trainer.run(begin, stop, trainer.profiler() if profile else nullcontext())
     return Trained(config.train.steps, trainer.checkpoint)
@@ -115,13 +121,11 @@ class Trainer:
         """Take up what the folder holds; the number of steps that are done."""
         found = self.folder.state()
         if found is None:
-            self.folder.cut(0)
             return 0
         tensors, facts = found
         self.optimizer.restore(tensors)
         self.mixture.drawn = [tuple(pair) for pair in facts["drawn"]]
         self.read = facts["tokens"]
-        self.folder.cut(facts["step"])
         self.checkpoint = self.folder.path / f"step-{facts['step']:06d}"
         return facts["step"]
 
@@ -216,8 +220,6 @@ class Trainer:
 
     def profiler(self) -> torch.profiler.profile:
         """Steps 3 to 5 of this call."""
-        if self.training.steps < 5:
-            raise SettingError("--profile looks at the third to the fifth step; take steps = 5")
 
         def written(profile: torch.profiler.profile) -> None:
             path = self.folder.path / "trace.json"

@@ -1,0 +1,173 @@
+"""Documents of every kind of source, and the order and share in which they are drawn."""
+
+import gzip
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mom_eval.errors import DataError, SettingError
+from mom_eval.evalsuite.train.mixture import Mixture, pack
+from mom_eval.evalsuite.train.sources import (
+    Document,
+    MqarSource,
+    Reader,
+    RecallSource,
+    TextSource,
+)
+from mom_eval.tasks.mqar import IGNORE
+
+
+def opened(source, tokens=None, *, seed=0, heldout=False):
+    return source.reader(tokens, 400, seed, heldout=heldout)
+
+
+def text_of(tokens, document):
+    return tokens.tokenizer.decode(document.tokens)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
+def test_pieces_of_a_text_ask_for_every_token_once_and_span_no_two_documents(
+    tmp_path, tokens, name
+):
+    parts = ["The device is a meter. " * 9, "It was founded in 1884.", ""]
+    raw = "\n\n\n\n".join(parts).encode()
+    (tmp_path / name).write_bytes(gzip.compress(raw) if name.endswith("gz") else raw)
+    source = TextSource(file=str(tmp_path / name), length=16, separator="\n\n\n\n")
+    reader = opened(source, tokens)
+    assert reader.documents is not None
+    pieces = [reader.document(number) for number in range(reader.documents)]
+    assert max(len(piece.tokens) for piece in pieces) == 16
+    whole = [[*tokens.encode(part), tokens.tokenizer.eos_token_id] for part in parts if part]
+    asked = [label for piece in pieces for label in piece.labels]
+    assert asked == [token for ids in whole for token in ids[1:]]
+    read = [token for piece in pieces for token in piece.tokens]
+    assert read == [token for ids in whole for token in ids[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"), [(b"\xff\xfe", "no UTF-8 text"), (b"", "no text to train on")]
+)
+def test_a_broken_text_is_one_sentence(tmp_path, tokens, raw, sentence):
+    (tmp_path / "a.txt").write_bytes(raw)
+    with pytest.raises(DataError, match=sentence):
+        opened(TextSource(file=str(tmp_path / "a.txt"), length=8), tokens)
+
+
+def test_a_missing_or_torn_file_is_one_sentence(tmp_path, tokens):
+    with pytest.raises(DataError, match=r"none.txt cannot be read: No such file"):
+        opened(TextSource(file=str(tmp_path / "none.txt"), length=8), tokens)
+    (tmp_path / "a.gz").write_bytes(gzip.compress(b"words " * 99)[:30])
+    with pytest.raises(DataError, match="no UTF-8 text"):
+        opened(TextSource(file=str(tmp_path / "a.gz"), length=8), tokens)
+
+
+def test_synthetic_recall_ends_in_the_answer_and_goes_on_without_end(tokens):
+    source = RecallSource(data="sample", length=512, tasks=("fda", "nq"), answers_only=True)
+    reader = opened(source, tokens)
+    assert reader.documents is None
+    texts = set()
+    for number in (0, 1, 63, 64, 65, 200):
+        document = reader.document(number)
+        assert len(document.tokens) == len(document.labels) <= 512
+        asked = document.labels != IGNORE
+        answer = tokens.tokenizer.decode(document.labels[asked])
+        assert answer.startswith(" ")
+        assert answer.endswith("\n")
+        assert answer.strip() in text_of(tokens, document)
+        assert np.array_equal(document.labels[asked][:-1], document.tokens[1:][asked[:-1]])
+        texts.add(text_of(tokens, document))
+    assert len(texts) == 6
+
+
+def test_recall_questions_ask_for_every_token_unless_told_otherwise(tokens):
+    document = opened(RecallSource(data="sample", length=512, tasks=("nq",)), tokens).document(0)
+    assert np.array_equal(document.labels[:-1], document.tokens[1:])
+
+
+def test_synthetic_recall_holds_out_other_names_than_it_trains_on(tokens):
+    source = RecallSource(data="sample", length=512, tasks=("fda",))
+    trained, held = (opened(source, tokens, heldout=heldout) for heldout in (False, True))
+    assert text_of(tokens, trained.document(0)) != text_of(tokens, held.document(0))
+    other = opened(source, tokens, seed=1)
+    assert text_of(tokens, trained.document(0)) != text_of(tokens, other.document(0))
+
+
+def row(number):
+    return {
+        "doc_id": str(number),
+        "context": f"Record {number}. The code of it is K{number}X9.",
+        "question": f"what is code {number}",
+        "answers": [f"K{number}X9"],
+    }
+
+
+def test_recall_files_train_on_train_and_hold_out_the_test_file(tmp_path, tokens):
+    for name, numbers in (("nq", range(3)), ("nq.train", range(10, 15))):
+        lines = "".join(json.dumps(row(number)) + "\n" for number in numbers)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    source = RecallSource(data=str(tmp_path), length=256, tasks=("nq",))
+    for heldout, numbers in ((False, range(10, 15)), (True, range(3))):
+        reader = opened(source, tokens, heldout=heldout)
+        assert reader.documents == len(numbers)
+        texts = [text_of(tokens, reader.document(place)) for place in range(len(numbers))]
+        assert all(any(f"Record {number}." in text for text in texts) for number in numbers)
+    (tmp_path / "nq.train.jsonl").unlink()
+    with pytest.raises(DataError, match=r"holds no nq.train.\*; leave nq out of tasks"):
+        opened(source, tokens)
+
+
+def test_mqar_holds_out_other_examples_and_says_what_does_not_fit():
+    source = MqarSource(length=32, pairs=4)
+    trained, held = (opened(source, heldout=heldout) for heldout in (False, True))
+    first, again = trained.document(300), opened(source).document(300)
+    assert all(map(np.array_equal, first, again))
+    assert not np.array_equal(first.tokens, held.document(300).tokens)
+    with pytest.raises(SettingError, match="mqar 32/9: 9 pairs"):
+        opened(MqarSource(length=32, pairs=9))
+
+
+def counted(documents, length, base=0):
+    """Document n: `length` tokens, all of them base + n."""
+
+    def document(number):
+        ids = np.full(length, base + number)
+        return Document(ids, np.where(np.arange(length) == 1, IGNORE, ids))
+
+    return Reader(documents, document)
+
+
+def test_sources_give_their_share_of_the_tokens():
+    mixture = Mixture([counted(None, 5), counted(7, 2)], [3.0, 1.0], 0)
+    for _ in range(50):
+        mixture.batch(40)
+    (_, long), (_, short) = mixture.drawn
+    assert long == pytest.approx(3 * short, abs=20)
+
+
+def test_a_source_with_an_end_gives_each_document_once_a_turn_in_a_new_order():
+    mixture = Mixture([counted(9, 2)], [1.0], 0)
+    turns = [mixture.batch(18).tokens[::2].tolist() for _ in range(3)]
+    assert all(sorted(turn) == list(range(9)) for turn in turns)
+    assert turns[0] != turns[1] != turns[2]
+
+
+def test_what_is_drawn_depends_on_the_seed_and_on_what_was_drawn():
+    readers, weights = [counted(9, 3), counted(None, 4, 100)], [1.0, 2.0]
+    first, second = Mixture(readers, weights, 5), Mixture(readers, weights, 5)
+    for _ in range(4):
+        first.batch(20)
+    second.drawn = list(first.drawn)
+    assert torch.equal(first.batch(30).tokens, second.batch(30).tokens)
+    other = Mixture(readers, weights, 6)
+    other.drawn = list(first.drawn)
+    assert not torch.equal(first.batch(60).tokens, other.batch(60).tokens)
+
+
+def test_packing_keeps_documents_apart_and_asks_where_there_are_labels():
+    batch = pack([counted(9, 3).document(4), counted(9, 2).document(7)])
+    assert batch.tokens.tolist() == [4, 4, 4, 7, 7]
+    assert batch.cu_seqlens.tolist() == [0, 3, 5]
+    assert batch.at.tolist() == [0, 2, 3]
+    assert batch.labels.tolist() == [4, 4, 7]
