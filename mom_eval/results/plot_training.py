@@ -1,68 +1,79 @@
 """The curves of a training: loss, held-out loss and held-out accuracy against tokens."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from mom_eval.results import plot_style
 from mom_eval.results.store import disk_errors
 
-WINDOW = 50
-"""At most so many points of the training loss are drawn as a line: means of as many steps each."""
+POINTS = 50
+"""The line of the training loss has at most so many: means over as many stretches of steps."""
+
+Rows = Sequence[Mapping[str, str]]
+"""The lines of a CSV file."""
 
 
-def write(folder: Path, model: str) -> list[Path]:
-    """Draw `loss.csv` and `heldout.csv` of a folder into `loss.png` and `loss.svg`.
+def write(folder: Path, loss: Rows, heldout: Rows, model: str) -> list[Path]:
+    """Draw the lines of `loss.csv` and `heldout.csv` into `loss.png` and `loss.svg`.
 
     Raises:
         RunError: the folder cannot be written.
     """
+    paths = [folder / f"loss.{kind}" for kind in ("png", "svg")]
     with disk_errors(folder), rc_context(plot_style.STYLE):
-        figure = curves(
-            pd.read_csv(folder / "loss.csv"), pd.read_csv(folder / "heldout.csv"), model
-        )
-        paths = [folder / f"loss.{kind}" for kind in ("png", "svg")]
+        figure = curves(loss, heldout, model)
         for path in paths:
             figure.savefig(path)
     return paths
 
 
-def curves(loss: pd.DataFrame, heldout: pd.DataFrame, model: str) -> Figure:
+def curves(loss: Rows, heldout: Rows, model: str) -> Figure:
     """One panel, and a second one for accuracy where something was held out."""
-    panels = 2 if len(heldout) else 1
+    panels = 2 if heldout else 1
     figure = Figure(figsize=(4.6 * panels, 3.2), layout="constrained")
     axes = list(figure.subplots(1, panels, squeeze=False).flat)
     _loss(axes[0], loss)
-    for place, (source, part) in enumerate(heldout.groupby("source", sort=False)):
-        look = {"color": plot_style.PALETTE[1 + place % 6], "ms": 3.5, "lw": 1.3}
-        marker = plot_style.MARKERS[place % len(plot_style.MARKERS)]
-        axes[0].plot(part.tokens, part.loss, marker=marker, label=f"held out: {source}", **look)
-        axes[1].plot(part.tokens, 100 * part.accuracy, marker=marker, label=source, **look)
+    for place, source in enumerate(dict.fromkeys(row["source"] for row in heldout)):
+        part = [row for row in heldout if row["source"] == source]
+        colors, markers = plot_style.PALETTE[1:], plot_style.MARKERS
+        look: Any = {"color": colors[place % len(colors)], "ms": 3.5, "lw": 1.3}
+        look["marker"] = markers[place % len(markers)]
+        tokens = _column(part, "tokens")
+        axes[0].plot(tokens, _column(part, "loss"), label=f"held out: {source}", **look)
+        axes[1].plot(tokens, 100 * _column(part, "accuracy"), label=source, **look)
     for axis, label in zip(axes, ("loss, nats a label", "held out, % right"), strict=False):
         axis.grid(axis="y")
         axis.set_xlabel("tokens trained on")
         axis.set_ylabel(label)
         axis.xaxis.set_major_formatter(_short)
+        axis.set_xlim(left=0)
         axis.set_ylim(bottom=0)
         axis.legend(frameon=False, fontsize=8)
     if panels == 2:
         axes[1].set_ylim(0, 102)
-    title = f"{model}, {int(loss.step.max()):,} steps" if len(loss) else model
+    title = f"{model}, {len(loss):,} steps"
     figure.suptitle(title, fontsize=11, x=0.01, ha="left")
     return figure
 
 
-def _loss(axis: Axes, loss: pd.DataFrame) -> None:
+def _loss(axis: Axes, loss: Rows) -> None:
     """Every step faintly, and means over neighbours as a line."""
-    color = plot_style.PALETTE[0]
-    axis.plot(loss.tokens, loss.loss, color=color, lw=0.6, alpha=0.3)
-    group = np.arange(len(loss)) * WINDOW // max(len(loss), WINDOW)
-    means = loss.groupby(group)[["tokens", "loss"]].mean()
-    axis.plot(means.tokens, means.loss, color=color, lw=1.4, label="training")
+    color, tokens, losses = plot_style.PALETTE[0], _column(loss, "tokens"), _column(loss, "loss")
+    axis.plot(tokens, losses, color=color, lw=0.6, alpha=0.3)
+    parts = min(POINTS, len(losses))
+    means = [[part.mean() for part in np.array_split(values, parts)] for values in (tokens, losses)]
+    axis.plot(*means, color=color, lw=1.4, label="training")
+
+
+def _column(rows: Rows, name: str) -> NDArray[np.float64]:
+    return np.array([float(row[name]) for row in rows])
 
 
 def _short(value: float, place: int | None = None) -> str:

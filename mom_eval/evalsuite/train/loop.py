@@ -216,7 +216,8 @@ class Trainer:
         self.checkpoint = self.folder.checkpoint(step, self.lm, self.tokens)
         facts = {"step": step, "tokens": self.read, "drawn": self.mixture.drawn}
         self.folder.save(self.optimizer.tensors(), facts)
-        write(self.folder.path, self.lm.config.name)
+        loss, heldout = (self.folder.rows(name) for name in ("loss.csv", "heldout.csv"))
+        write(self.folder.path, loss, heldout, self.lm.config.name)
 
     def profiler(self) -> torch.profiler.profile:
         """Steps 3 to 5 of this call."""
