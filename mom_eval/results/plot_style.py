@@ -83,9 +83,14 @@ def panel_grid(
 
 
 def titled(figure: Figure, board: Board, what: str, details: Iterable[str]) -> None:
-    """Two lines over a figure: what it shows, and of which data; synthetic data is shouted."""
-    heading = f"{what}: SYNTHETIC SAMPLE, not the real tasks" if board.group.synthetic else what
-    color = PALETTE[1] if board.group.synthetic else "black"
+    """Two lines over a figure: what it shows, and of which data."""
+    headed(figure, what, details, synthetic=board.group.synthetic)
+
+
+def headed(figure: Figure, what: str, details: Iterable[str], *, synthetic: bool) -> None:
+    """As `titled`, where there is no board; synthetic data is shouted."""
+    heading = f"{what}: SYNTHETIC SAMPLE, not the real tasks" if synthetic else what
+    color = PALETTE[1] if synthetic else "black"
     figure.suptitle(f"{heading}\n{', '.join(details)}", fontsize=11, color=color, x=0.01, ha="left")
 
 
