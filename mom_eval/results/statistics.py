@@ -50,16 +50,22 @@ class _Clusters(NamedTuple):
 def proportion(values: ArrayLike, documents: Sequence[str]) -> Interval:
     """The mean of `values` in [0, 1] (contains, exact, F1), one a question, with its interval.
 
-    See `clustered_wilson` for the interval. A single document says nothing about others, so its
-    interval is all of [0, 1]. Raises ValueError on no values, other lengths, or values outside
-    [0, 1].
+    Raises ValueError on no values, other lengths, or values outside [0, 1].
     """
-    scores = _scores(values)
-    clusters = _by_document(scores, documents)
-    if len(clusters.sizes) == 1:
-        return Interval(float(scores.mean()), 0.0, 1.0, len(scores), 1, None)
-    bounds = clustered_wilson(clusters.totals, clusters.sizes)
-    return _interval(bounds, clusters)
+    return share(*_by_document(_scores(values), documents))
+
+
+def share(totals: Floats, sizes: Floats) -> Interval:
+    """The share of `totals` [G] in `sizes` [G], sums over the questions of each document.
+
+    See `clustered_wilson` for the interval. A single document says nothing about others, so its
+    interval is all of [0, 1]. Raises ValueError where there is nothing to have a share of.
+    """
+    if sizes.sum() <= 0:
+        raise ValueError("a share needs something to be a share of")
+    if len(sizes) == 1:
+        return Interval(float(totals[0] / sizes[0]), 0.0, 1.0, int(sizes[0]), 1, None)
+    return _interval(clustered_wilson(totals, sizes), _Clusters(totals, sizes))
 
 
 def mean(values: ArrayLike, documents: Sequence[str]) -> Interval:
