@@ -1,4 +1,4 @@
-"""Which memories the tokens of recall prompts go to: a model of ours reads, its routes are counted."""
+"""Which memories the tokens of recall prompts go to: one of our models reads, routes are counted."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +17,7 @@ from mom_eval.evalsuite.one_model import described, find_own, hold_own
 from mom_eval.evalsuite.own_model import OwnModel
 from mom_eval.evalsuite.plan import setting_record, task_names
 from mom_eval.evalsuite.progress import bars
+from mom_eval.evalsuite.subjects import Loaded
 from mom_eval.models.lm import packed
 from mom_eval.results.routing import LayerCounts, Routing
 from mom_eval.tasks.data import Source, load
@@ -66,7 +67,8 @@ def look(
     setting = Setting(protocol=protocol, context_length=context_length, limit=limit, bos=bos)
     questions, files = _questions(names, source, loaded.tokens, setting)
     own = hold_own(loaded, bos)
-    if own.module.config.memories is None:
+    memories = own.module.config.memories
+    if memories is None:
         raise ModelError(
             f"{loaded.subject.label} ({own.module.config.name}) has no router: one memory takes"
             " every token; name a model with several memories"
@@ -88,7 +90,7 @@ def look(
         ),
         questions=len(questions),
         kinds=KINDS,
-        layers=_read(own, loaded.tokens, questions, loaded.subject.label),
+        layers=_read(own, loaded, questions, memories.num_memories),
     )
 
 
@@ -106,13 +108,13 @@ def _questions(
 
 
 def _read(
-    own: OwnModel, tokens: HFTokens, questions: list[Question], label: str
+    own: OwnModel, loaded: Loaded, questions: list[Question], memories: int
 ) -> dict[int, LayerCounts]:
     """Read every prompt once, longest first."""
-    documents = {question.document_id: 0 for question in questions}
-    documents = {name: place for place, name in enumerate(documents)}
+    names = dict.fromkeys(question.document_id for question in questions)
+    documents = {name: place for place, name in enumerate(names)}
     tallies: dict[int, Tally] = {}
-    with bars(label) as shown:
+    with bars(loaded.subject.label) as shown:
         shown.start("routing", len(questions), 0)
         halving = Halving[Question](
             "questions",
@@ -125,11 +127,11 @@ def _read(
         for batch in own.batches(ordered, lambda question: question.prompt_tokens, None):
             for part, routes in halving.parts(batch, lambda some: routes_of(own, some)):
                 for question, layers in zip(part, routes, strict=True):
-                    kinds = token_kinds(question, *tokens.encode_with_spans(question.prompt))
-                    for index, (memories, entropy) in layers.items():
-                        count = own.module.config.memories.num_memories
-                        tally = tallies.setdefault(index, Tally(len(documents), count))
-                        tally.add(documents[question.document_id], memories, entropy, kinds)
+                    spans = loaded.tokens.encode_with_spans(question.prompt)
+                    kinds, place = token_kinds(question, *spans), documents[question.document_id]
+                    for index, routed in layers.items():
+                        tally = tallies.setdefault(index, Tally(len(documents), memories))
+                        tally.add(place, *routed, kinds)
                 shown.advance(len(part))
     return {index: tallies[index].counts() for index in sorted(tallies)}
 
@@ -140,7 +142,7 @@ Routed = tuple[NDArray[np.int64], NDArray[np.float64]]
 
 @torch.inference_mode()
 def routes_of(own: OwnModel, questions: Sequence[Question]) -> list[dict[int, Routed]]:
-    """How each prompt's tokens are routed, by layer; a first token of the tokenizer's is no part."""
+    """How each prompt's tokens are routed, by layer; a beginning-of-sequence token is left out."""
     prompts = [own.encode(question.prompt) for question in questions]
     tokens, cu_seqlens = packed(prompts, own.module.embeddings.weight.device)
     none = torch.zeros(0, dtype=torch.int64, device=tokens.device)

@@ -55,7 +55,8 @@ def _heat(axis: Axes, layer: Layer, kinds: list[str]) -> AxesImage:
                 continue
             values[m, place] = math.log2(one.value) if one.value else -math.inf
             if one.low is not None and one.high is not None and not one.low <= 1 <= one.high:
-                axis.plot(place, m, ".", color="black", ms=2)
+                dark = abs(values[m, place]) > _LIMIT / 2
+                axis.plot(place, m, ".", color="white" if dark else "black", ms=3)
     axis.set_facecolor("#e4e4e4")
     image = axis.imshow(
         np.clip(values, -_LIMIT, _LIMIT), cmap=_COLORS, vmin=-_LIMIT, vmax=_LIMIT, aspect="auto"
