@@ -25,7 +25,7 @@ class Commands(click.Group):
         except MomEvalError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
-            click.echo("\ninterrupted; the same command goes on where it stopped", err=True)
+            click.echo("\ninterrupted; given again, a run goes on where it stopped", err=True)
             ctx.exit(130)
 
 

@@ -1,4 +1,4 @@
-"""Which memories the tokens of recall prompts go to: one of our models reads, routes are counted."""
+"""Which memories the tokens of recall prompts go to: a model reads, its routes are counted."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +20,7 @@ from mom_eval.evalsuite.progress import bars
 from mom_eval.evalsuite.subjects import Loaded
 from mom_eval.models.lm import packed
 from mom_eval.results.routing import LayerCounts, Routing
+from mom_eval.tasks import TASKS
 from mom_eval.tasks.data import Source, load
 from mom_eval.tasks.questions import Question, prepare
 from mom_eval.tasks.recall import ANSWER_LENGTH
@@ -83,7 +84,7 @@ def look(
             "data": {"source": source.kind, "files": files},
         },
         details=(
-            ", ".join(names),
+            ", ".join(names) if len(names) < len(TASKS) else f"all {len(names)} tasks",
             f"protocol {protocol}",
             f"context length {context_length:,}",
             *(() if synthetic else (f"{source.kind} data",)),

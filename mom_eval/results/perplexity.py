@@ -199,11 +199,11 @@ def _record(name: str, value: Interval | None) -> dict[str, float | None]:
 
 def _shown(value: Interval, sign: str = "") -> str:
     """`1.234 1.200-1.268`; `-0.012 -0.015/-0.009` with a sign."""
-    shown = f"{value.value:{sign}.3f}"
+    shown = f"{value.value:{sign}z.3f}"
     if value.low is None or value.high is None:
         return shown
     between = "/" if sign else "-"
-    return f"{shown} {value.low:{sign}.3f}{between}{value.high:{sign}.3f}"
+    return f"{shown} {value.low:{sign}z.3f}{between}{value.high:{sign}z.3f}"
 
 
 def _ends(value: Interval) -> str:

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mom_eval.results import plot_style
-from mom_eval.results.perplexity import Perplexity, by_length, by_position, heading
+from mom_eval.results.perplexity import AtLength, Perplexity, by_length, by_position, heading
 from mom_eval.results.statistics import Interval
 
 _SIZE = (8.4, 3.5)
@@ -21,6 +21,7 @@ def perplexity_figure(found: Perplexity) -> Figure:
     _ticks(left, list(found.lengths))
     left.set(xlabel="context length, tokens", ylabel="bits per byte")
     left.set_title("By context length, the same bytes", loc="left")
+    _changes(left, lengths)
     middles = [(row.first * row.last) ** 0.5 for row in positions]
     _panel(right, middles, [row.bits_per_byte for row in positions])
     _ticks(right, [row.first for row in positions])
@@ -41,6 +42,18 @@ def _panel(axis: Axes, places: Sequence[float], values: Sequence[Interval]) -> N
         if value.low is not None and value.high is not None:
             axis.plot([place] * 2, [value.low, value.high], color=color, lw=0.9, alpha=0.7)
     axis.plot(places, [value.value for value in values], color=color, marker="o", ms=4, lw=1.3)
+
+
+def _changes(axis: Axes, lengths: Sequence[AtLength]) -> None:
+    """Thick bars: how far a length is known beside the shortest one, which is far better."""
+    for row in lengths:
+        change, bits = row.change, row.bits_per_byte.value
+        if change is not None and change.low is not None and change.high is not None:
+            ends = [bits + end - change.value for end in (change.low, change.high)]
+            axis.plot([row.length] * 2, ends, color=plot_style.MODEL, lw=4, alpha=0.4)
+    if any(row.change and row.change.low is not None for row in lengths):
+        words = f"(thin: 95 % interval, thick: of the change against {lengths[0].length:,})"
+        axis.set_xlabel(f"{axis.get_xlabel()}\n{words}")
 
 
 def _ticks(axis: Axes, places: Sequence[int]) -> None:

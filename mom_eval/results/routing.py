@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mom_eval.results.markdown import escaped, grid
-from mom_eval.results.statistics import Interval, lift, ratio, share
+from mom_eval.results.statistics import Interval, lift, ratio, share_of
 from mom_eval.results.store import disk_errors
 
 SCHEMA: Final = 1
@@ -81,7 +81,7 @@ def summary(counts: LayerCounts) -> Layer:
     """Counts -> shares, entropies and intervals."""
     documents = [str(place) for place in range(len(counts.tokens))]
     slots = counts.top_k * counts.tokens
-    load = [share(chosen, slots) for chosen in counts.chosen.T]
+    load = [share_of(chosen, slots) for chosen in counts.chosen.T]
     shares = np.array([one.value for one in load])
     known = shares[shares > 0]
     sets = np.array(list(counts.sets.values())) / counts.sets.total()
@@ -100,7 +100,7 @@ def summary(counts: LayerCounts) -> Layer:
         load=load,
         load_entropy=float(-(known * np.log2(known)).sum()),
         router_entropy=ratio(counts.entropy, counts.tokens, documents),
-        changes=share(counts.changes, counts.steps),
+        changes=share_of(counts.changes, counts.steps),
         chance=float(1 - (sets**2).sum()),
         lifts=lifts,
     )

@@ -52,10 +52,10 @@ def proportion(values: ArrayLike, documents: Sequence[str]) -> Interval:
 
     Raises ValueError on no values, other lengths, or values outside [0, 1].
     """
-    return share(*_by_document(_scores(values), documents))
+    return share_of(*_by_document(_scores(values), documents))
 
 
-def share(totals: Floats, sizes: Floats) -> Interval:
+def share_of(totals: Floats, sizes: Floats) -> Interval:
     """The share of `totals` [G] in `sizes` [G], sums over the questions of each document.
 
     See `clustered_wilson` for the interval. A single document says nothing about others, so its
