@@ -22,11 +22,12 @@ from mom_eval.evalsuite.generate import portions
 from mom_eval.evalsuite.memory import Halving
 from mom_eval.evalsuite.one_model import described, find_own, hold_own
 from mom_eval.evalsuite.own_model import OwnModel
-from mom_eval.evalsuite.progress import bars
+from mom_eval.evalsuite.progress import Bars, bars
 from mom_eval.models.lm import LM, packed
 from mom_eval.results.perplexity import Perplexity, position_bins
 from mom_eval.tasks.files import sha256
 from mom_eval.tasks.text import EncodedText, encoded, read_text
+from mom_eval.tasks.tokens import HFTokens
 
 Floats = NDArray[np.float64]
 _Counts = tuple[Floats, Floats, Floats, Floats, Floats]
@@ -62,31 +63,14 @@ def perplexity(
     if limit is not None and limit < 1:
         raise SettingError(f"--limit {limit} reads no span; it must be 1 or more")
     loaded = find_own(model, tokenizer, device=device, dtype=dtype, allow_pickle=allow_pickle)
-    bos, longest = loaded.tokens.adds_bos(), lengths[-1]
-    held = encoded(read_text(text), loaded.tokens, limit and limit * longest)
-    count = len(held.ids) // longest
-    if count == 0:
-        raise DataError(
-            f"{text} has {len(held.ids):,} tokens, and the longest context {longest:,}; give a"
-            " longer text or smaller --lengths"
-        )
+    spans = _spans(text, loaded.tokens, lengths[-1], limit)
+    bos = loaded.tokens.adds_bos()
     own = hold_own(loaded, bos)
-    count = min(count, limit or count)
-    own.check(held.ids[: count * longest])
+    for span in spans:
+        own.check(span.ids)
     with bars(loaded.subject.label, "spans") as shown:
-        shown.start(text.name, count, 0)
-        halving = Halving[int]("spans", lambda _: _TOO_LARGE.format(longest), shown.say)
-
-        def counts(places: Sequence[int]) -> list[_Counts]:
-            some = [slice(place * longest, (place + 1) * longest) for place in places]
-            spans = [EncodedText(held.ids[one], held.bytes[one]) for one in some]
-            return [_counts(own, span, lengths) for span in spans]
-
-        columns: list[_Counts] = []
-        for place in range(count):
-            for _, got in halving.parts([place], counts):
-                columns += got
-            shown.advance(1)
+        shown.start(text.name, len(spans), 0)
+        columns = _read(own, spans, lengths, shown)
     bits, tokens, size, bits_at, bytes_at = (
         np.stack(part, -1) for part in zip(*columns, strict=True)
     )
@@ -113,6 +97,36 @@ def checked_lengths(lengths: Sequence[int]) -> tuple[int, ...]:
             f"--lengths {min(lengths)} leaves no token to predict; a context has 2 or more"
         )
     return tuple(sorted(set(lengths)))
+
+
+def _spans(text: Path, tokens: HFTokens, longest: int, limit: int | None) -> list[EncodedText]:
+    """The text's first spans of `longest` tokens, at most `limit`; what is left over is not read.
+
+    Raises:
+        DataError: there is no text, or not one whole span.
+    """
+    held = encoded(read_text(text), tokens, limit and limit * longest)
+    count = len(held.ids) // longest
+    if count == 0:
+        raise DataError(
+            f"{text} has {len(held.ids):,} tokens, and the longest context {longest:,}; give a"
+            " longer text or smaller --lengths"
+        )
+    some = [slice(n * longest, (n + 1) * longest) for n in range(min(count, limit or count))]
+    return [EncodedText(held.ids[one], held.bytes[one]) for one in some]
+
+
+def _read(
+    own: OwnModel, spans: list[EncodedText], lengths: tuple[int, ...], shown: Bars
+) -> list[_Counts]:
+    """What every span counts, one after the other."""
+    halving = Halving[EncodedText]("spans", lambda _: _TOO_LARGE.format(lengths[-1]), shown.say)
+    columns: list[_Counts] = []
+    for span in spans:
+        for _, got in halving.parts([span], lambda some: [_counts(own, x, lengths) for x in some]):
+            columns += got
+        shown.advance(1)
+    return columns
 
 
 def _counts(own: OwnModel, span: EncodedText, lengths: tuple[int, ...]) -> _Counts:

@@ -68,12 +68,7 @@ def look(
     setting = Setting(protocol=protocol, context_length=context_length, limit=limit, bos=bos)
     questions, files = _questions(names, source, loaded.tokens, setting)
     own = hold_own(loaded, bos)
-    memories = own.module.config.memories
-    if memories is None:
-        raise ModelError(
-            f"{loaded.subject.label} ({own.module.config.name}) has no router: one memory takes"
-            " every token; name a model with several memories"
-        )
+    memories = _memories(own, loaded.subject.label)
     loaded.check_limit(context_length, bos)
     synthetic = source.kind == "sample"
     return Routing(
@@ -91,8 +86,23 @@ def look(
         ),
         questions=len(questions),
         kinds=KINDS,
-        layers=_read(own, loaded, questions, memories.num_memories),
+        layers=_read(own, loaded, questions, memories),
     )
+
+
+def _memories(own: OwnModel, label: str) -> int:
+    """How many memories the router chooses from.
+
+    Raises:
+        ModelError: there is no router.
+    """
+    config = own.module.config
+    if config.memories is None:
+        raise ModelError(
+            f"{label} ({config.name}) has no router: one memory takes every token; name a model"
+            " with several memories"
+        )
+    return config.memories.num_memories
 
 
 def _questions(

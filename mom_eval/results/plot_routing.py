@@ -61,7 +61,7 @@ def _heat(axis: Axes, layer: Layer, kinds: list[str]) -> AxesImage:
     image = axis.imshow(
         np.clip(values, -_LIMIT, _LIMIT), cmap=_COLORS, vmin=-_LIMIT, vmax=_LIMIT, aspect="auto"
     )
-    axis.set_xticks(range(len(kinds)), kinds, rotation=50, ha="right", rotation_mode="anchor")
+    axis.set_xticks(range(len(kinds)), kinds, rotation=90)
     axis.set_yticks(range(len(values)), [f"m{m}" for m in range(len(values))])
     axis.tick_params(length=0, labelsize=8)
     return image
@@ -83,5 +83,7 @@ def _bars(axis: Axes, layer: Layer, largest: float) -> None:
 def _key(figure: Figure, image: AxesImage, axes: np.ndarray) -> None:
     bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.01, extend="both")
     bar.set_ticks([-2, -1, 0, 1, 2], labels=["¼", "½", "1", "2", "4"])
-    bar.set_label("share of a kind over load\n(dot: 95 % interval without 1)", fontsize=8)
+    bar.set_label(
+        "share of a kind over load; grey: none\n(dot: 95 % interval without 1)", fontsize=8
+    )
     bar.outline.set_visible(False)
