@@ -8,10 +8,7 @@ from click.testing import CliRunner
 from mom_eval.cli import main
 from mom_eval.models.save import save
 from tests.conftest import TEXT
-from tests.evalsuite.conftest import fresh
-from tests.models.shapes import config_of
-
-pytest_plugins = ["tests.evalsuite.conftest"]
+from tests.models.shapes import config_of, new_model
 
 
 @pytest.fixture
@@ -90,7 +87,7 @@ def test_bad_input_is_one_sentence_and_exit_1(
     given = base | change
     model = given.pop("model")
     if model == "plain":
-        model = save(fresh(config_of("gated_deltanet")), tmp_path / "plain")
+        model = save(new_model(config_of("gated_deltanet")), tmp_path / "plain")
         tokenizer.save_pretrained(model)
     elif model == "glob":
         for name in "ab":
