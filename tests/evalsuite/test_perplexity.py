@@ -103,6 +103,9 @@ def test_a_limit_takes_the_first_spans(tiny_mom, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text(TEXT * 5, "utf-8")
     whole = perplexity(str(tiny_mom), text, [8, 32], device="cpu")
+    # Positions are those in the longest context, and together they are all of it.
+    assert whole.bits_at.sum(0) == pytest.approx(whole.bits[1])
+    assert whole.bits[0] != pytest.approx(whole.bits[1])
     some = perplexity(str(tiny_mom), text, [8, 32], device="cpu", limit=2)
     assert some.bits == pytest.approx(whole.bits[:, :2])
     assert some.bytes.tolist() == whole.bytes[:2].tolist()

@@ -14,7 +14,7 @@ QUESTION = Question(
     task="nq",
     id="q",
     document_id="d",
-    prompt="Ada met 3 men in 1863. ada left № 3, met Bo. how many, 3",
+    prompt="Ada met 3 men in 1863. ada adal № 3, met Bo. how many, 3",
     document="",
     question="how many, 3",
     key=None,
@@ -26,7 +26,7 @@ EXPECTED = {
     "digits": [" 3", " 1863", " 3", " 3"],
     "punctuation": [".", " №", ",", ".", ","],
     "capitals": ["Ada", " Bo"],
-    "first": "Ada; met; 3; men; in; 1863;.; ada; left; №;,; Bo; how; many".split(";"),
+    "first": "Ada; met; 3; men; in; 1863;.; ada; adal; №;,; Bo; how; many".split(";"),
     "answer": ["Ada", " 3", " ada", " 3"],
     "other": [" met"],
 }
