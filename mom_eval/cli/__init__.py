@@ -12,6 +12,7 @@ from mom_eval.cli.models import models
 from mom_eval.cli.ppl import ppl
 from mom_eval.cli.routing import routing
 from mom_eval.cli.run import run
+from mom_eval.cli.train import train
 from mom_eval.errors import MomEvalError
 
 
@@ -39,5 +40,5 @@ def main() -> None:
     """How well a language model recalls what stands in a document, and how sure that is."""
 
 
-for command in (run, tasks, data, leaderboard, models, ppl, routing, doctor):
+for command in (run, train, tasks, data, leaderboard, models, ppl, routing, doctor):
     main.add_command(command)

@@ -1,0 +1,52 @@
+"""The loss on what is not trained on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from mom_eval.evalsuite.train.config import Training
+from mom_eval.evalsuite.train.mixture import Batch, Mixture
+from mom_eval.evalsuite.train.sources import Reader, Source
+from mom_eval.models import LM
+from mom_eval.tasks.tokens import HFTokens
+
+
+class Heldout:
+    """The same batches each time."""
+
+    def __init__(
+        self, sources: Sequence[Source], tokens: HFTokens | None, vocab: int, training: Training
+    ) -> None:
+        """Packs them at once."""
+        self.batches: dict[str, list[Batch]] = {}
+        for source in sources:
+            reader = source.reader(tokens, vocab, training.seed, heldout=True)
+            self.batches[source.name] = _batches(reader, training)
+
+    @torch.inference_mode()
+    def measure(self, lm: LM, device: str) -> list[dict[str, Any]]:
+        """For each source: nats a label, and the share of labels that come first."""
+        out = []
+        lm.eval()
+        for name, batches in self.batches.items():
+            loss = right = labels = 0.0
+            for batch in batches:
+                batch = batch.to(device)
+                logits = lm(batch.tokens, batch.cu_seqlens, at=batch.at).logits
+                loss += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
+                right += int((logits.argmax(-1) == batch.labels).sum())
+                labels += len(batch.labels)
+            out.append({"source": name, "loss": loss / labels, "accuracy": right / labels})
+        lm.train()
+        return out
+
+
+def _batches(reader: Reader, training: Training) -> list[Batch]:
+    """At most `heldout_tokens` tokens, no document twice."""
+    mixture, out, left = Mixture([reader], [1.0], training.seed), [], training.heldout_tokens
+    while left > 0 and (reader.documents is None or mixture.drawn[0][0] < reader.documents):
+        out.append(mixture.batch(min(left, training.batch_tokens), once=True))
+        left -= len(out[-1].tokens)
+    return out

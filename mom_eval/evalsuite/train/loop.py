@@ -1,0 +1,285 @@
+"""The loop: batches, losses, steps, and what is kept of them.
+
+All a step depends on is in `resume.safetensors` (weights, optimizer, how much was drawn) and in the
+seed, so a training that was killed goes on with the same losses; on a CPU to the last bit.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mom_eval.errors import RunError, SettingError
+from mom_eval.evalsuite.checkpoints import find
+from mom_eval.evalsuite.subjects import pick_device
+from mom_eval.evalsuite.train.config import Config, Training
+from mom_eval.evalsuite.train.folder import Folder
+from mom_eval.evalsuite.train.heldout import Heldout
+from mom_eval.evalsuite.train.mixture import Batch, Mixture
+from mom_eval.evalsuite.train.optimizer import Optimizer, rate
+from mom_eval.evalsuite.train.progress import training_bar
+from mom_eval.models import LM, load
+from mom_eval.models.balance import load_balance, z_loss
+from mom_eval.tasks.tokens import HFTokens, load_tokens
+
+
+class Trained(NamedTuple):
+    """What a training has left."""
+
+    steps: int
+    checkpoint: Path
+
+
+class Interrupted(KeyboardInterrupt):
+    """Stopped by Ctrl-C or a SIGTERM, and saved; the message says where."""
+
+
+@dataclass
+class Losses:
+    """Sums of one step."""
+
+    loss: float = 0.0
+    """Nats a label."""
+    balance: float = 0.0
+    """Of the router, weighted as it is added."""
+
+
+def train(
+    config: Config,
+    out: Path,
+    file: Path,
+    *,
+    resume: bool = False,
+    profile: bool = False,
+    say: Callable[[str], None] = print,
+) -> Trained:
+    """Train a model, or go on.
+
+    Args:
+        config: from `config.read`.
+        out: the training's folder.
+        file: where the configuration stands, to be kept in the folder.
+        resume: go on with what the folder holds; without anything there, begin.
+        profile: write a trace of a few steps, `trace.json`, which chrome://tracing shows.
+        say: takes a line for the user.
+
+    Raises:
+        MomEvalError: data, model, folder or device cannot be used; or the loss is no number.
+        Interrupted: after Ctrl-C or SIGTERM, once the step is done and saved.
+    """
+    device = pick_device(config.train.device)
+    tokens = load_tokens(config.tokenizer) if config.tokenizer else None
+    lm, tokens = _model(config, device, tokens)
+    folder = Folder(out)
+    folder.open(file, config.raw, resume=resume)
+    trainer = Trainer(config, lm, tokens, folder, device, say)
+    begin = trainer.restore()
+    with _stopping() as stop:
+        trainer.run(begin, stop, trainer.profiler() if profile else nullcontext())
+    return Trained(config.train.steps, trainer.checkpoint)
+
+
+class Trainer:
+    """One training in progress."""
+
+    def __init__(
+        self,
+        config: Config,
+        lm: LM,
+        tokens: HFTokens | None,
+        folder: Folder,
+        device: str,
+        say: Callable[[str], None],
+    ) -> None:
+        """Opens the sources, which may take a while."""
+        self.lm, self.tokens, self.folder, self.device, self.say = lm, tokens, folder, device, say
+        self.training: Training = config.train
+        vocab, seed = lm.config.vocab_size, self.training.seed
+        readers = [one.reader(tokens, vocab, seed, heldout=False) for one in config.data]
+        self.mixture = Mixture(readers, [one.weight for one in config.data], seed)
+        self.heldout = Heldout(config.heldout, tokens, vocab, self.training)
+        self.optimizer = Optimizer(lm, self.training)
+        self.read = 0
+        """Tokens so far."""
+        self.checkpoint = folder.path
+
+    def restore(self) -> int:
+        """Take up what the folder holds; the number of steps that are done."""
+        found = self.folder.state()
+        if found is None:
+            self.folder.cut(0)
+            return 0
+        tensors, facts = found
+        self.optimizer.restore(tensors)
+        self.mixture.drawn = [tuple(pair) for pair in facts["drawn"]]
+        self.read = facts["tokens"]
+        self.folder.cut(facts["step"])
+        self.checkpoint = self.folder.path / f"step-{facts['step']:06d}"
+        return facts["step"]
+
+    def run(self, begin: int, stop: "Stop", profiler: AbstractContextManager[Any]) -> None:
+        """Steps `begin` to the last."""
+        total = self.training.steps
+        with training_bar(total, begin) as bar, profiler as profile:
+            for step in range(begin + 1, total + 1):
+                start, before = time.monotonic(), self.read
+                losses, norm = self.step(step)
+                speed = (self.read - before) / (time.monotonic() - start)
+                self._record(step, losses, norm, speed)
+                bar.advance(losses.loss, speed)
+                if profile is not None:
+                    profile.step()
+                self._measure(step)
+                if stop.asked or step == total or self._due(self.training.save_every, step):
+                    self.save(step)
+                if stop.asked and step < total:
+                    raise Interrupted(f"stopped and saved after step {step:,} of {total:,}")
+
+    def step(self, step: int) -> tuple[Losses, float]:
+        """Step 1, 2, ...: forward, backward and the optimizer's; gradients' norm."""
+        batches = [
+            self.mixture.batch(self.training.batch_tokens).to(self.device)
+            for _ in range(self.training.accumulate)
+        ]
+        # Labels, not batches, weigh alike: so it is one big batch, however it is cut.
+        labels = sum(len(batch.labels) for batch in batches)
+        if not labels:
+            raise SettingError("a batch asks for nothing; take a larger batch_tokens")
+        losses = Losses()
+        for batch in batches:
+            part, balance = self._loss(batch, labels)
+            (part + balance).backward()
+            self.optimizer.collect()
+            losses.loss += float(part.detach())
+            losses.balance += float(balance.detach())
+            self.read += len(batch.tokens)
+        if not math.isfinite(losses.loss):
+            raise RunError(
+                f"the loss is no number at step {step:,}; take a lower rate, more warmup or"
+                f" float32, and another --out or the last checkpoint of {self.folder.path}"
+            )
+        return losses, self.optimizer.step(step - 1)
+
+    def _loss(self, batch: Batch, labels: int) -> tuple[Tensor, Tensor]:
+        """The batch's part of the mean over all labels, and what keeps routers balanced."""
+        out = self.lm(batch.tokens, batch.cu_seqlens, at=batch.at)
+        loss = F.cross_entropy(out.logits, batch.labels, reduction="sum") / labels
+        balance = loss.new_zeros(())
+        if out.routing and self.training.balance:
+            balance = balance + self.training.balance * load_balance(out.routing)
+        if out.routing and self.training.z_loss:
+            balance = balance + self.training.z_loss * z_loss(out.routing)
+        return loss, balance / self.training.accumulate
+
+    def _record(self, step: int, losses: Losses, norm: float, speed: float) -> None:
+        row = {
+            "step": step,
+            "tokens": self.read,
+            "loss": losses.loss,
+            "balance": losses.balance,
+            "rate": rate(self.training, step - 1),
+            "gradient_norm": norm,
+            "tokens_per_second": round(speed),
+        }
+        self.folder.add("loss.csv", row)
+
+    def _measure(self, step: int) -> None:
+        if step != self.training.steps and not self._due(self.training.heldout_every, step):
+            return
+        for row in self.heldout.measure(self.lm, self.device):
+            self.folder.add("heldout.csv", {"step": step, "tokens": self.read, **row})
+            self.say(
+                f"step {step:,}  {row['source']}: held-out loss {row['loss']:.4f},"
+                f" {row['accuracy']:.1%} right"
+            )
+
+    @staticmethod
+    def _due(every: int | None, step: int) -> bool:
+        return every is not None and step % every == 0
+
+    def save(self, step: int) -> None:
+        """A checkpoint, the state to go on from, and the curves so far."""
+        from mom_eval.results.plot_training import write
+
+        self.checkpoint = self.folder.checkpoint(step, self.lm, self.tokens)
+        facts = {"step": step, "tokens": self.read, "drawn": self.mixture.drawn}
+        self.folder.save(self.optimizer.tensors(), facts)
+        write(self.folder.path, self.lm.config.name)
+
+    def profiler(self) -> torch.profiler.profile:
+        """Steps 3 to 5 of this call."""
+        if self.training.steps < 5:
+            raise SettingError("--profile looks at the third to the fifth step; take steps = 5")
+
+        def written(profile: torch.profiler.profile) -> None:
+            path = self.folder.path / "trace.json"
+            profile.export_chrome_trace(str(path))
+            by = "self_cuda_time_total" if self.device != "cpu" else "self_cpu_time_total"
+            self.say(profile.key_averages().table(sort_by=by, row_limit=15))
+            self.say(f"wrote {path}")
+
+        return torch.profiler.profile(
+            schedule=torch.profiler.schedule(wait=1, warmup=1, active=3, repeat=1),
+            on_trace_ready=written,
+        )
+
+
+def _model(config: Config, device: str, tokens: HFTokens | None) -> tuple[LM, HFTokens | None]:
+    """A new model, or the one to go on from, with the tokenizer it is used with."""
+    dtype = getattr(torch, config.train.dtype)
+    if config.model is not None:
+        lm = LM(config.model)
+        torch.manual_seed(config.train.seed)
+        lm.reset_parameters()
+        lm.to(device, dtype)
+    else:
+        assert config.start is not None
+        found = find(config.start)
+        if len(found) != 1:
+            raise SettingError(f"start = {config.start!r} names {len(found)} models; name one")
+        lm = load(found[0].folder, device=device, dtype=dtype)
+        needed = any(source.needs_tokenizer for source in (*config.data, *config.heldout))
+        if tokens is None and needed:
+            tokens = load_tokens(str(found[0].folder))
+    known = lm.config.vocab_size
+    if tokens is not None and len(tokens.tokenizer) > known:
+        raise SettingError(
+            f"the tokenizer {tokens.name} has {len(tokens.tokenizer):,} tokens and the model's"
+            f" vocabulary {known:,}; set vocab_size = {len(tokens.tokenizer)}"
+        )
+    return lm.train(), tokens
+
+
+class Stop:
+    """Whether somebody wants the training to end."""
+
+    asked = False
+
+
+@contextmanager
+def _stopping() -> Iterator[Stop]:
+    """Ctrl-C and SIGTERM ask; a second one ends at once."""
+    stop = Stop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def ask(number: int, frame: Any) -> None:
+        stop.asked = True
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+    for number in signals:
+        signal.signal(number, ask)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
