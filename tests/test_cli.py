@@ -179,6 +179,9 @@ def test_bad_input_is_one_sentence_and_exit_1(cli, tiny_llama, tmp_path, words, 
         ["run", "--context-length", "a,b"],
         ["run", "--nonsense"],
         ["leaderboard"],
+        ["ppl", "M"],
+        ["ppl", "M", "--text", "t", "--lengths", "a"],
+        ["routing"],
     ],
 )
 def test_usage_errors_exit_2(cli, words):
@@ -262,6 +265,8 @@ def test_help_of_every_command_and_short_form(cli):
         ["data"],
         ["data", "prepare"],
         ["leaderboard"],
+        ["ppl"],
+        ["routing"],
         ["doctor"],
     ):
         short, long = cli(*words, "-h"), cli(*words, "--help")

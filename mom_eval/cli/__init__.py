@@ -9,6 +9,8 @@ from mom_eval.cli.data import data, tasks
 from mom_eval.cli.doctor import doctor
 from mom_eval.cli.leaderboard import leaderboard
 from mom_eval.cli.models import models
+from mom_eval.cli.ppl import ppl
+from mom_eval.cli.routing import routing
 from mom_eval.cli.run import run
 from mom_eval.cli.train import train
 from mom_eval.errors import MomEvalError
@@ -24,7 +26,7 @@ class Commands(click.Group):
         except MomEvalError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
-            click.echo("\ninterrupted; the same command goes on where it stopped", err=True)
+            click.echo("\ninterrupted; given again, a run goes on where it stopped", err=True)
             ctx.exit(130)
 
 
@@ -38,5 +40,5 @@ def main() -> None:
     """How well a language model recalls what stands in a document, and how sure that is."""
 
 
-for command in (run, train, tasks, data, leaderboard, models, doctor):
+for command in (run, train, tasks, data, leaderboard, models, ppl, routing, doctor):
     main.add_command(command)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mom_eval.cli.options import AS_JSON, show
+from mom_eval.cli.options import ALLOW_PICKLE, AS_JSON, show
 
 
 @click.group(invoke_without_command=True)
@@ -42,7 +42,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
 
 @models.command("show")
 @click.argument("model", metavar="M")
-@click.option("--allow-pickle", is_flag=True, help="Read weights that are a pickle.")
+@ALLOW_PICKLE
 @AS_JSON
 def models_show(model: str, allow_pickle: bool, as_json: bool) -> None:
     """Say what a checkpoint is: parameters, state, arithmetic.

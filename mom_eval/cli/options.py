@@ -39,6 +39,29 @@ class BatchSize(click.ParamType):
         return int(value)
 
 
+TOKENIZER = click.option("--tokenizer", metavar="T", help="Tokenizer, where the model brings none.")
+DEVICE = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."
+)
+DTYPE = click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    show_default=True,
+)
+ALLOW_PICKLE = click.option("--allow-pickle", is_flag=True, help="Read weights that are a pickle.")
+PROTOCOL = click.option(
+    "--protocol",
+    type=click.Choice(["paper", "full"]),
+    default="paper",
+    show_default=True,
+    help="Document cut around the answer, or whole.",
+)
+DATA = click.option(
+    "--data",
+    metavar="DIR|hub|sample",
+    help="Where questions come from.  [default: prepared data, else the sample]",
+)
 DATA_DIR = click.option(
     "--data-dir",
     type=click.Path(path_type=Path),

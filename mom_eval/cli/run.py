@@ -5,7 +5,17 @@ from typing import Any
 
 import click
 
-from mom_eval.cli.options import DATA_DIR, BatchSize, Numbers
+from mom_eval.cli.options import (
+    ALLOW_PICKLE,
+    DATA,
+    DATA_DIR,
+    DEVICE,
+    DTYPE,
+    PROTOCOL,
+    TOKENIZER,
+    BatchSize,
+    Numbers,
+)
 
 
 @click.command()
@@ -23,20 +33,10 @@ from mom_eval.cli.options import DATA_DIR, BatchSize, Numbers
     metavar="M",
     help="Hub id, ID@revision, folder, .gguf, a quoted glob, or LABEL=M; repeatable.",
 )
-@click.option("--tokenizer", metavar="T", help="Tokenizer, where the model brings none.")
-@click.option(
-    "--data",
-    metavar="DIR|hub|sample",
-    help="Where questions come from.  [default: prepared data, else the sample]",
-)
+@TOKENIZER
+@DATA
 @DATA_DIR
-@click.option(
-    "--protocol",
-    type=click.Choice(["paper", "full"]),
-    default="paper",
-    show_default=True,
-    help="Document cut around the answer, or whole.",
-)
+@PROTOCOL
 @click.option(
     "--context-length",
     type=Numbers(int),
@@ -62,13 +62,8 @@ from mom_eval.cli.options import DATA_DIR, BatchSize, Numbers
 @click.option(
     "--batch-size", type=BatchSize(), default="auto", show_default=True, help="Questions at once."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ...")
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-    default="auto",
-    show_default=True,
-)
+@DEVICE
+@DTYPE
 @click.option(
     "--backend",
     type=click.Choice(["auto", "own", "hf"]),
@@ -84,7 +79,7 @@ from mom_eval.cli.options import DATA_DIR, BatchSize, Numbers
     help="First token before the prompt.",
 )
 @click.option("--trust-remote-code", is_flag=True, help="Run code that a checkpoint brings.")
-@click.option("--allow-pickle", is_flag=True, help="Read weights that are a pickle.")
+@ALLOW_PICKLE
 @click.option("--keep-dropped", is_flag=True, help="Ask what the papers' code leaves out.")
 @click.option(
     "--seed", type=int, default=0, show_default=True, help="Draws haystacks and other documents."

@@ -90,7 +90,7 @@ def evaluate(
     suite = Suite(
         tasks=ours,
         settings=settings(base, Grid(*map(_several, (context_length, haystack, depth, control)))),
-        source=_source(data, data_dir, seed, say or log.info) if ours else None,
+        source=source_of(data, data_dir, seed, say or log.info) if ours else None,
         options=options,
         out=Path(out),
         say=say or log.info,
@@ -106,7 +106,13 @@ def _command(given: dict[str, Any]) -> str:
     return command_line({name: given[name] for name in known if name != "say"}, defaults)
 
 
-def _source(data: str | None, data_dir: str | Path | None, seed: int, say: Say) -> Source:
+def source_of(data: str | None, data_dir: str | Path | None, seed: int, say: Say) -> Source:
+    """What `--data` and `--data-dir` mean; says why where nobody asked for it.
+
+    Raises:
+        DataError: there is no data.
+        SettingError: both are given and disagree.
+    """
     if data_dir is not None and data not in (None, "hub"):
         raise SettingError(
             "--data-dir is where prepared data lie, and --data names other data; give one of them"

@@ -78,13 +78,21 @@ class OwnModel:
         ids = self.tokenizer.encode(text, add_special_tokens=False)
         if begins and self.bos and ids[:1] != [self.tokenizer.bos_token_id]:
             ids = [self.tokenizer.bos_token_id, *ids]
+        self.check(ids)
+        return ids
+
+    def check(self, ids: Sequence[int]) -> None:
+        """Refuse what the model cannot read.
+
+        Raises:
+            ModelError: a token that the model has no embedding for.
+        """
         known = self.module.config.vocab_size
         if ids and max(ids) >= known:
             raise ModelError(
                 f"the tokenizer gives token {max(ids)} and the model knows {known} tokens; take the"
                 " tokenizer that it was trained with (--tokenizer)"
             )
-        return ids
 
     def pair(self, prompt: str, text: str) -> Score:
         """A text behind a prompt, as lm-eval splits them: spaces at the seam go to the text."""

@@ -18,12 +18,13 @@ from rich.text import Text
 
 
 class _Speed(TextColumn):
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__("")
+        self._what = what
 
     def render(self, task: Bar) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:.1f} questions/s" if speed else "", style="dim")
+        return Text(f"{speed:.1f} {self._what}/s" if speed else "", style="dim")
 
 
 class Bars:
@@ -49,14 +50,14 @@ class Bars:
 
 
 @contextmanager
-def bars(label: str) -> Iterator[Bars]:
-    """Show the bars of one run while it goes on."""
+def bars(label: str, what: str = "questions") -> Iterator[Bars]:
+    """Show the bars of one run while it goes on; they count `what`."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        _Speed(),
+        _Speed(what),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as progress:

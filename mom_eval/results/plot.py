@@ -6,9 +6,9 @@ from pathlib import Path
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from mom_eval.errors import RunError
 from mom_eval.results.board import Board
 from mom_eval.results.group import LM_EVAL, short_hash
+from mom_eval.results.plot_files import write_figures
 from mom_eval.results.plot_haystack import haystack_by_depth
 from mom_eval.results.plot_length import score_by_length
 from mom_eval.results.plot_scores import scores_by_task
@@ -50,22 +50,7 @@ def write(boards: Sequence[Board], out: Path) -> list[Path]:
     Raises:
         RunError: the folder cannot be written.
     """
-    written = []
-    # A fixed salt and no date: the same boards give the same bytes.
-    with style.context({**STYLE, "svg.hashsalt": "mom-eval"}):
-        for stem, figure in figures(boards).items():
-            for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
-                path = out / f"{stem}{suffix}"
-                try:
-                    out.mkdir(parents=True, exist_ok=True)
-                    figure.savefig(path, metadata=metadata)
-                except OSError as error:
-                    reason = error.strerror or error
-                    raise RunError(
-                        f"{path} cannot be written ({reason}); name another folder"
-                    ) from error
-                written.append(path)
-    return written
+    return write_figures(lambda: figures(boards), out)
 
 
 def _families(boards: Sequence[Board], *free: str) -> list[list[Board]]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from textwrap import shorten
+from textwrap import shorten, wrap
 from typing import Any, Final, NamedTuple
 
 from matplotlib.axes import Axes
@@ -32,6 +32,8 @@ STYLE: Final[dict[str, Any]] = {
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
 GREY: Final = "#7a7a7a"
+_CHARACTERS: Final = 12.5
+"""Of a title, an inch."""
 MODEL, REFERENCE, PUBLISHED = PALETTE[0], GREY, PALETTE[1]
 
 
@@ -83,10 +85,19 @@ def panel_grid(
 
 
 def titled(figure: Figure, board: Board, what: str, details: Iterable[str]) -> None:
-    """Two lines over a figure: what it shows, and of which data; synthetic data is shouted."""
-    heading = f"{what}: SYNTHETIC SAMPLE, not the real tasks" if board.group.synthetic else what
-    color = PALETTE[1] if board.group.synthetic else "black"
-    figure.suptitle(f"{heading}\n{', '.join(details)}", fontsize=11, color=color, x=0.01, ha="left")
+    """Two lines over a figure: what it shows, and of which data."""
+    headed(figure, what, details, synthetic=board.group.synthetic)
+
+
+def headed(figure: Figure, what: str, details: Iterable[str], *, synthetic: bool) -> None:
+    """As `titled`, where there is no board; more lines where a figure is too narrow for two.
+
+    Synthetic data is shouted.
+    """
+    heading = f"{what}: SYNTHETIC SAMPLE, not the real tasks" if synthetic else what
+    color = PALETTE[1] if synthetic else "black"
+    lines = [heading, *wrap(", ".join(details), int(_CHARACTERS * figure.get_figwidth()))]
+    figure.suptitle("\n".join(lines), fontsize=11, color=color, x=0.01, ha="left")
 
 
 def axis_label(metric: Metric) -> str:

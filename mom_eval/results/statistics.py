@@ -50,16 +50,22 @@ class _Clusters(NamedTuple):
 def proportion(values: ArrayLike, documents: Sequence[str]) -> Interval:
     """The mean of `values` in [0, 1] (contains, exact, F1), one a question, with its interval.
 
-    See `clustered_wilson` for the interval. A single document says nothing about others, so its
-    interval is all of [0, 1]. Raises ValueError on no values, other lengths, or values outside
-    [0, 1].
+    Raises ValueError on no values, other lengths, or values outside [0, 1].
     """
-    scores = _scores(values)
-    clusters = _by_document(scores, documents)
-    if len(clusters.sizes) == 1:
-        return Interval(float(scores.mean()), 0.0, 1.0, len(scores), 1, None)
-    bounds = clustered_wilson(clusters.totals, clusters.sizes)
-    return _interval(bounds, clusters)
+    return share_of(*_by_document(_scores(values), documents))
+
+
+def share_of(totals: Floats, sizes: Floats) -> Interval:
+    """The share of `totals` [G] in `sizes` [G], sums over the questions of each document.
+
+    See `clustered_wilson` for the interval. A single document says nothing about others, so its
+    interval is all of [0, 1]. Raises ValueError where there is nothing to have a share of.
+    """
+    if sizes.sum() <= 0:
+        raise ValueError("a share needs something to be a share of")
+    if len(sizes) == 1:
+        return Interval(float(totals[0] / sizes[0]), 0.0, 1.0, int(sizes[0]), 1, None)
+    return _interval(clustered_wilson(totals, sizes), _Clusters(totals, sizes))
 
 
 def mean(values: ArrayLike, documents: Sequence[str]) -> Interval:
@@ -75,6 +81,52 @@ def mean(values: ArrayLike, documents: Sequence[str]) -> Interval:
     value, variance = _mean_and_variance(clusters.totals, clusters.sizes)
     half = _quantile(len(clusters.sizes)) * np.sqrt(variance)
     return _interval(Bounds(value, value - half, value + half, variance), clusters)
+
+
+def ratio(tops: ArrayLike, bottoms: ArrayLike, documents: Sequence[str]) -> Interval:
+    """The sum of `tops` over the sum of `bottoms` (bits over bytes), with its t interval.
+
+    The variance is that of the linearised ratio over documents (Cochran, Sampling Techniques, 1977,
+    section 6.3): a document's residual is its top less the ratio times its bottom. With a single
+    document `low`, `high` and `variance` are None. Raises ValueError on no values, other lengths, a
+    value that is not finite, or bottoms that are negative or sum to 0.
+    """
+    above = _by_document(_finite(tops), documents)
+    below = _by_document(_finite(bottoms), documents)
+    if below.totals.min() < 0 or below.totals.sum() <= 0:
+        raise ValueError("the bottoms of a ratio must not be negative, nor all of them 0")
+    count = int(above.sizes.sum())
+    if len(above.sizes) == 1:
+        return Interval(float(above.totals[0] / below.totals[0]), None, None, count, 1, None)
+    value, variance = _mean_and_variance(above.totals, below.totals)
+    half = _quantile(len(above.sizes)) * np.sqrt(variance)
+    return _interval(Bounds(value, value - half, value + half, variance), above)
+
+
+def lift(inside: ArrayLike, kind: ArrayLike, chosen: ArrayLike, whole: ArrayLike) -> Interval:
+    """How much more often a kind of tokens is chosen than tokens are: a ratio of two shares.
+
+    One value a document each: how many of the kind are chosen, how many there are of the kind, how
+    many are chosen of all, how many there are. The value is (inside / kind) / (chosen / whole), 1
+    where the choice knows nothing of the kind. The interval is that of its logarithm, linearised
+    over documents; there is none where nothing of the kind is chosen, or with a single document.
+    `questions` is the number of the kind. Raises ValueError on other lengths, and where there is
+    nothing of the kind or nothing is chosen at all.
+    """
+    parts = [_finite(part) for part in (inside, kind, chosen, whole)]
+    if len({len(part) for part in parts}) > 1:
+        raise ValueError("the four counts of a lift must be of the same documents")
+    a, b, c, d = (part.sum() for part in parts)
+    if b <= 0 or c <= 0:
+        raise ValueError("a lift needs something of the kind, and something that is chosen")
+    value, count, documents = float(a / b / (c / d)), round(float(b)), len(parts[0])
+    if a == 0 or documents == 1:
+        return Interval(value, None, None, count, documents, None)
+    spread = parts[0] / a - parts[1] / b - parts[2] / c + parts[3] / d
+    variance = float(documents / (documents - 1) * np.sum(spread**2))
+    half = _quantile(documents) * np.sqrt(variance)
+    low, high = float(value * np.exp(-half)), float(value * np.exp(half))
+    return Interval(value, low, high, count, documents, value**2 * variance)
 
 
 def paired(a: ArrayLike, b: ArrayLike, documents: Sequence[str]) -> Interval:

@@ -1,13 +1,13 @@
 """Leaderboards as Markdown, CSV and JSON."""
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from csv import DictWriter
 from io import StringIO
 from typing import Any, Final
 
 from mom_eval.results.board import METRICS, Board, Cell, Column, Metric, Row
+from mom_eval.results.markdown import escaped, grid, one_line
 from mom_eval.results.statistics import Interval
 
 SCHEMA: Final = 1
@@ -48,13 +48,13 @@ def json(boards: Sequence[Board]) -> dict[str, Any]:
 
 
 def _board(board: Board) -> str:
-    parts = [f"## {_escaped(board.title)}", _escaped(board.caption), _main_table(board)]
+    parts = [f"## {escaped(board.title)}", escaped(board.caption), _main_table(board)]
     if board.averaged and board.metric in METRICS:
         parts += _other_scores(board)
     if board.controls:
         parts += _control_table(board)
     if board.notes:
-        parts.append("\n".join(f"- {_escaped(note)}" for note in board.notes))
+        parts.append("\n".join(f"- {escaped(note)}" for note in board.notes))
     return "\n\n".join(parts) + "\n"
 
 
@@ -74,7 +74,7 @@ def _main_table(board: Board) -> str:
             cell = row.cells.get(column.key, Cell())
             line.append(_score(cell.scores.get(board.metric), board.shown))
         lines.append(line)
-    return _table(head, lines)
+    return grid(head, lines)
 
 
 def _other_scores(board: Board) -> list[str]:
@@ -87,7 +87,7 @@ def _other_scores(board: Board) -> list[str]:
     ]
     tasks = f"average of {len(board.averaged)}" if board.shows_average else board.averaged[0].name
     title = f"Other scores, {tasks}:"
-    return [title, _table(head, lines)] if lines else []
+    return [title, grid(head, lines)] if lines else []
 
 
 def _control_table(board: Board) -> list[str]:
@@ -105,16 +105,7 @@ def _control_table(board: Board) -> list[str]:
                 scores = [_difference(cell.net.get(control), board.shown) for cell in cells]
                 lines.append([_name(row), control, *scores])
     title = f"What the document adds: {board.shown.name} with it minus under the control, paired:"
-    return [title, _table(head, lines)]
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, aligned for the eye and no wider than its words."""
-    rows = [[_escaped(text) for text in line] for line in (head, *lines)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, ["-" * max(width, 3) for width in widths])
-    padded = [map(str.ljust, row, widths) for row in rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in padded)
+    return [title, grid(head, lines)]
 
 
 def _heading(board: Board, column: Column) -> str:
@@ -157,16 +148,6 @@ def _end(value: float, metric: Metric, rounded: Any) -> str:
 def _signed(text: str) -> str:
     text = text if text.strip("-0.") else text.removeprefix("-")
     return text if text.startswith("-") or not text.strip("0.") else f"+{text}"
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is, on one line and inside one cell."""
-    text = re.sub(r"([\\`*\[\]<>|~&])", r"\\\1", _one_line(text))
-    return re.sub(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])", r"\\_", text)
-
-
-def _one_line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _cells(board: Board, row: Row) -> Iterator[tuple[Column | None, Cell]]:
@@ -236,7 +217,7 @@ def _unit(metric: Metric) -> str:
 def _defused(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    text = _one_line(value)
+    text = one_line(value)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 

@@ -16,6 +16,7 @@ from mom_eval.errors import DataError
 from mom_eval.tasks.schema import Row, checked
 
 SUFFIXES = (".jsonl.gz", ".jsonl", ".parquet")
+BROKEN_GZIP = (gzip.BadGzipFile, EOFError, zlib.error)
 _BATCH = 256
 
 
@@ -67,7 +68,7 @@ def sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
 def read_rows(path: Path, task: str) -> Iterator[Row]:
@@ -96,21 +97,22 @@ def raw_rows(path: Path) -> Iterator[tuple[str, Any]]:
 def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
     number = 0
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     where = f"{path}, line {number}"
                     yield where, _json(line, where)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+    except BROKEN_GZIP as error:
         raise DataError(
             f"{path} is no whole gzip file: it breaks after line {number} ({error}); copy or"
             " download it again"
         ) from None
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
-def _opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> BinaryIO:
+    """A file's bytes, out of the gzip where its name ends in `.gz`."""
     return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
@@ -141,9 +143,10 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
             f"{path} is no readable parquet file ({first}); copy or download it again"
         ) from None
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
 
 
-def _unreadable(path: Path, error: OSError) -> DataError:
+def unreadable(path: Path, error: OSError) -> DataError:
+    """What to raise where the disk gives no file."""
     reason = error.strerror or str(error).partition("\n")[0]
     return DataError(f"{path} cannot be read: {reason}")

@@ -13,6 +13,9 @@ from typing import Any, Protocol
 from mom_eval.errors import ModelError
 from mom_eval.tasks.sample.pieces import pieces
 
+Span = tuple[int, int]
+"""Where a token stands in its text: first character, one past the last."""
+
 
 class Tokens(Protocol):
     """What a window needs of a tokenizer."""
@@ -77,6 +80,20 @@ class HFTokens:
     def decode(self, ids: list[int]) -> str:
         """The text of token ids, special tokens skipped."""
         return self.tokenizer.decode(ids, skip_special_tokens=True)
+
+    def encode_with_spans(self, text: str) -> tuple[list[int], list[Span]]:
+        """Token ids, and where each of them stands in the text.
+
+        Raises:
+            ModelError: the tokenizer is one of those in Python, which do not know.
+        """
+        if not getattr(self.tokenizer, "is_fast", False):
+            raise ModelError(
+                f"the tokenizer {self.name} does not say where its tokens stand in a text; give a"
+                " fast one (with a tokenizer.json) with --tokenizer"
+            )
+        found = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        return found["input_ids"], found["offset_mapping"]
 
     def adds_bos(self) -> bool:
         """Whether the tokenizer by itself puts a beginning-of-sequence token before a text."""

@@ -12,9 +12,12 @@ from mom_eval.results.statistics import (
     Interval,
     average,
     clustered_wilson,
+    lift,
     mean,
     paired,
     proportion,
+    ratio,
+    share_of,
 )
 
 SIMULATIONS = 4000
@@ -255,3 +258,90 @@ def test_unlike_lengths_cannot_be_paired():
         paired([1, 0], [1], ["a", "a"])
     with pytest.raises(ValueError, match="at least one interval"):
         average([])
+
+
+def test_ratio_by_hand():
+    """Three documents: 2 / 4, 6 / 8 and 4 / 4, so 12 / 16; residuals -1, 0, 1."""
+    found = ratio([2, 1, 5, 4], [4, 3, 5, 4], ["a", "b", "b", "c"])
+    assert found.value == 0.75
+    assert found.variance == pytest.approx(3 / 2 * 2 / 16**2)
+    half = stats.t.ppf(0.975, 2) * math.sqrt(3) / 16
+    assert (found.low, found.high) == pytest.approx((0.75 - half, 0.75 + half))
+    assert (found.questions, found.documents) == (4, 3)
+    assert ratio([2, 1], [4, 3], ["a", "a"]) == Interval(3 / 7, None, None, 2, 1, None)
+    # With bottoms of 1 it is the mean.
+    values, documents = [0.1, 2.5, 0.3, -1.0], ["a", "a", "b", "c"]
+    assert ratio(values, [1] * 4, documents) == pytest.approx(mean(values, documents))
+
+
+def counts(rng, documents: int) -> tuple[np.ndarray, ...]:
+    """By document: chosen of a kind, of that kind, chosen of all, all."""
+    kind, rest = rng.poisson(20, documents) + 1, rng.poisson(300, documents) + 1
+    inside = rng.binomial(kind, rng.beta(4, 6, documents))
+    chosen = inside + rng.binomial(rest, rng.beta(20, 60, documents))
+    return inside, kind, chosen, kind + rest
+
+
+def resampled(rng, arrays, value, times: int = 4000) -> np.ndarray:
+    """`value` of sums over documents drawn with replacement."""
+    size = len(arrays[0])
+    draws = rng.integers(0, size, (times, size))
+    return value(*(np.asarray(array)[draws].sum(1) for array in arrays))
+
+
+def test_ratio_and_lift_are_near_the_bootstrap():
+    rng = np.random.default_rng(13)
+    inside, kind, chosen, whole = counts(rng, 60)
+    drawn = resampled(rng, (chosen, whole), np.divide)
+    found = ratio(chosen, whole, [str(place) for place in range(60)])
+    assert math.sqrt(found.variance) == pytest.approx(drawn.std(), rel=0.08)
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), rel=0.02)
+    parts = inside, kind, chosen, whole
+    drawn = resampled(rng, parts, lambda a, b, c, d: a / b / (c / d))
+    found = lift(*parts)
+    assert math.sqrt(found.variance) == pytest.approx(drawn.std(), rel=0.08)
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), rel=0.03)
+
+
+def test_lift_covers():
+    rng = np.random.default_rng(17)
+    truth = 0.4 / ((21 * 0.4 + 301 * 0.25) / 322)
+    found = [lift(*counts(rng, 25)) for _ in range(600)]
+    assert np.mean([one.low <= truth <= one.high for one in found]) >= MINIMUM
+
+
+def test_lift_by_hand():
+    found = lift([2, 1], [4, 2], [3, 3], [12, 12])
+    assert found.value == pytest.approx((3 / 6) / (6 / 24))
+    assert found.questions == 6
+    # Influences 2/3 - 2/3 - 1/2 + 1/2 and 1/3 - 1/3 - 1/2 + 1/2: nothing varies.
+    assert (found.low, found.high) == pytest.approx((2, 2))
+    # Influences 1 - 1/2 - 1/2 + 1/2 and 0 - 1/2 - 1/2 + 1/2: a variance of 2 (1/4 + 1/4).
+    found = lift([2, 0], [2, 2], [3, 3], [12, 12])
+    assert found.low == pytest.approx(2 * math.exp(-stats.t.ppf(0.975, 1)))
+    assert found.variance == pytest.approx(2**2)
+    assert lift([0, 0], [1, 1], [3, 3], [9, 9]) == Interval(0.0, None, None, 2, 2, None)
+    assert lift([1], [2], [3], [12]) == Interval(2.0, None, None, 2, 1, None)
+
+
+def test_share_is_the_proportion_of_sums():
+    values, documents = [1, 0, 1, 1, 0], ["a", "a", "b", "b", "c"]
+    sums = share_of(np.array([1.0, 2.0, 0.0]), np.array([2.0, 2.0, 1.0]))
+    assert sums == proportion(values, documents)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: ratio([1], [0], ["a"]), "bottoms"),
+        (lambda: ratio([1, 1], [2, -1], ["a", "b"]), "bottoms"),
+        (lambda: ratio([1, 2], [1], ["a", "b"]), "1 values but 2 document ids"),
+        (lambda: lift([1], [1], [1], [1, 2]), "same documents"),
+        (lambda: lift([0], [0], [1], [2]), "something of the kind"),
+        (lambda: lift([0], [1], [0], [2]), "something that is chosen"),
+        (lambda: share_of(np.zeros(2), np.zeros(2)), "a share of"),
+    ],
+)
+def test_ratios_of_nothing_are_refused(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
