@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from mom_eval.results import plot_style
-from mom_eval.results.store import disk_errors
+from mom_eval.results.plot_files import write_figures
 
 POINTS = 50
 """The line of the training loss has at most so many: means over as many stretches of steps."""
@@ -26,12 +25,7 @@ def write(folder: Path, loss: Rows, heldout: Rows, model: str) -> list[Path]:
     Raises:
         RunError: the folder cannot be written.
     """
-    paths = [folder / f"loss.{kind}" for kind in ("png", "svg")]
-    with disk_errors(folder), rc_context(plot_style.STYLE):
-        figure = curves(loss, heldout, model)
-        for path in paths:
-            figure.savefig(path)
-    return paths
+    return write_figures(lambda: {"loss": curves(loss, heldout, model)}, folder)
 
 
 def curves(loss: Rows, heldout: Rows, model: str) -> Figure:

@@ -4,7 +4,6 @@ A source is a pure function from a number to a document, so a training that goes
 needs to know no more than how many documents it has drawn.
 """
 
-import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ from mom_eval.tasks import TASKS, data
 from mom_eval.tasks.mqar import IGNORE, Ids, Mqar
 from mom_eval.tasks.questions import Question, prepare
 from mom_eval.tasks.setting import Setting
+from mom_eval.tasks.text import read_text
 from mom_eval.tasks.tokens import HFTokens
 
 BLOCK = 256
@@ -85,14 +85,12 @@ class TextSource:
         """Read and tokenize the whole file; no piece spans two documents."""
         assert tokens is not None
         eos = getattr(tokens.tokenizer, "eos_token_id", None)
-        text = _read(Path(self.file))
+        text = read_text(Path(self.file))
         pieces: list[Ids] = []
-        for part in text.split(self.separator) if self.separator else [text]:
+        for part in filter(None, text.split(self.separator) if self.separator else [text]):
             ids = _ids(tokens, part, *([] if eos is None else [eos]))
             starts = range(0, len(ids) - 1, self.length)
             pieces += [ids[start : start + self.length + 1] for start in starts]
-        if not pieces:
-            raise DataError(f"{self.file} holds no text to train on")
         return Reader(len(pieces), lambda n: Document(pieces[n][:-1], pieces[n][1:]))
 
 
@@ -221,16 +219,6 @@ def _ids(tokens: HFTokens, text: str, *more: int) -> Ids:
     Past the cache of `HFTokens.encode`: a corpus is read once.
     """
     return np.array([*tokens.tokenizer.encode(text, add_special_tokens=False), *more], np.int64)
-
-
-def _read(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no UTF-8 text: {error}") from None
 
 
 def _block_seed(seed: int, number: int) -> int:
