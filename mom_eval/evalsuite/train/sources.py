@@ -91,6 +91,8 @@ class TextSource:
             ids = _ids(tokens, part, *([] if eos is None else [eos]))
             starts = range(0, len(ids) - 1, self.length)
             pieces += [ids[start : start + self.length + 1] for start in starts]
+        if not pieces:
+            raise DataError(f"{self.file} holds a single token; nothing follows it")
         return Reader(len(pieces), lambda n: Document(pieces[n][:-1], pieces[n][1:]))
 
 

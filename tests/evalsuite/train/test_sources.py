@@ -55,6 +55,16 @@ def test_a_broken_text_is_one_sentence(tmp_path, tokens, raw, sentence):
         opened(TextSource(file=str(tmp_path / "a.txt"), length=8), tokens)
 
 
+def test_a_text_of_one_token_is_one_sentence(tmp_path, tokens):
+    (tmp_path / "a.txt").write_text("T")
+    tokens.tokenizer.eos_token, eos = None, tokens.tokenizer.eos_token
+    try:
+        with pytest.raises(DataError, match="a.txt holds a single token; nothing follows it"):
+            opened(TextSource(file=str(tmp_path / "a.txt"), length=8), tokens)
+    finally:
+        tokens.tokenizer.eos_token = eos
+
+
 def test_a_missing_or_torn_file_is_one_sentence(tmp_path, tokens):
     with pytest.raises(DataError, match=r"none.txt cannot be read: No such file"):
         opened(TextSource(file=str(tmp_path / "none.txt"), length=8), tokens)
