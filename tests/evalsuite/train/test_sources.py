@@ -59,7 +59,7 @@ def test_a_text_of_one_token_is_one_sentence(tmp_path, tokens):
     (tmp_path / "a.txt").write_text("T")
     tokens.tokenizer.eos_token, eos = None, tokens.tokenizer.eos_token
     try:
-        with pytest.raises(DataError, match="a.txt holds a single token; nothing follows it"):
+        with pytest.raises(DataError, match=r"a.txt holds a single token; nothing follows it"):
             opened(TextSource(file=str(tmp_path / "a.txt"), length=8), tokens)
     finally:
         tokens.tokenizer.eos_token = eos
