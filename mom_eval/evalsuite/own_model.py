@@ -79,9 +79,9 @@ class OwnModel:
         ends = [len(one.prompt) + one.tokens for one in writes]
         longest = max([*ends, *(len(one.prompt) for one in scores)], default=0)
         limits = Limits.within(self.room, self._state_bytes(longest), rows)
-        return Answering(self.module, writes, scores, limits, self._finish, count)
+        return Answering(self.module, writes, scores, limits, self.finish, count)
 
-    def _finish(self, write: Write, ids: list[int]) -> str | None:
+    def finish(self, write: Write, ids: list[int]) -> str | None:
         """A text that ends with its last token, cut at the first stop; None while it goes on."""
         if ids[-1] != self.eos and len(ids) < write.tokens:
             text = self.tokenizer.decode(ids)

@@ -2,6 +2,7 @@
 
 import copy
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
@@ -115,13 +116,15 @@ def test_what_it_took_is_counted(mom, tokenizer, tokens):
     ]
     questions = prepare("nq", rows, tokens, Setting()).questions
     answerer = OwnModel(mom, tokenizer, False).answerer(None, 0)
-    answers = ask(answerer, questions)
+    ask(answerer, questions)
     count, length = answerer.count, len(tokens.encode(context))
     assert count.unshared == sum(question.prompt_tokens for question in questions)
     assert 2 * length <= count.unshared - count.read <= 2 * min(q.prompt_tokens for q in questions)
     assert count.scored == sum(len(tokens.encode(f" {a}")) for q in questions for a in q.answers)
-    texts = sum(len(tokens.encode(answer.output)) for answer in answers)
-    assert texts <= count.written <= len(questions) * ANSWER_LENGTH
+    alone = OwnModel(mom, tokenizer, False).answerer(1, 0)
+    for question in questions:
+        ask(alone, [question])
+    assert alone.count == replace(count, read=count.unshared)
 
 
 class Scripted(torch.nn.Module):

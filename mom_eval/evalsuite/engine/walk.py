@@ -1,8 +1,9 @@
 """The order in which a trie is read: depth first, so that few states are alive.
 
 A node that others continue is held until the last of them is read. What is held stays within a
-bound in bytes: a node that does not fit waits until others are through, and where nothing else is
-left to read it is dissolved, which reads its tokens once more with each of its children.
+bound in bytes. A node that does not fit beside the nodes that it continues is dissolved, and its
+tokens are read once more with each of its children. One that does not fit beside others waits until
+they are through, and is dissolved where nothing else is left to read.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,10 +39,11 @@ class Walk:
             bound: bytes that held states may take.
         """
         self._writes, self._state_bytes, self._bound = writes, state_bytes, bound
-        self._next = _longest_last(roots)
+        self._next: list[Node] = []
         self._held: dict[Node, _Held] = {}
         self.bytes = 0
         """Of the states that are held."""
+        self._push(roots)
 
     def __bool__(self) -> bool:
         """Whether anything is left to read."""
@@ -65,11 +67,7 @@ class Walk:
             if wave:
                 return wave
             # All that is left would have to be held, and none of it can be.
-            node = self._next.pop()
-            parts = node.dissolve()
-            if node.parent is not None:
-                self._held[node.parent].waiting += len(parts) - 1
-            self._next += _longest_last(parts)
+            self._push(self._dissolve(self._next.pop()))
         return []
 
     def _choose(self, rows: int, slots: int, tokens: int) -> list[Node]:
@@ -105,7 +103,32 @@ class Walk:
                 own = state[row : row + 1].trimmed().clone()
                 self._held[node] = _Held(own, len(node.children))
                 self.bytes += own.nbytes()
-                self._next += _longest_last(node.children)
+                self._push(node.children)
+
+    def _push(self, nodes: Sequence[Node]) -> None:
+        """Let these be read next, the longest first; none that could never be held."""
+        waiting, fit = list(nodes), []
+        while waiting:
+            node = waiting.pop()
+            if node.children and self._along(node) > self._bound:
+                waiting += self._dissolve(node)
+            else:
+                fit.append(node)
+        self._next += sorted(fit, key=Node.longest)
+
+    def _along(self, node: Node | None) -> int:
+        """Bytes of the states of a node and of all that it continues."""
+        total = 0
+        while node is not None:
+            total += self._state_bytes(node.end)
+            node = node.parent
+        return total
+
+    def _dissolve(self, node: Node) -> list[Node]:
+        parts = node.dissolve()
+        if node.parent is not None:
+            self._held[node.parent].waiting += len(parts) - 1
+        return parts
 
     def _release(self, node: Node) -> None:
         held = self._held[node]
@@ -113,8 +136,3 @@ class Walk:
         if not held.waiting:
             self.bytes -= held.state.nbytes()
             del self._held[node]
-
-
-def _longest_last(nodes: Sequence[Node]) -> list[Node]:
-    """In the order in which a stack gives the longest first."""
-    return sorted(nodes, key=Node.longest)
