@@ -104,7 +104,7 @@ class Job:
             "finished": None,
             "seconds": 0.0,
             "prompt_tokens": 0,
-            "tokens": None,
+            "tokens": {},
             "peak_memory_bytes": 0,
             "batch_size": None,
             "largest_batch": 0,
@@ -150,7 +150,7 @@ def execute(
     }
     if (out / job.id / "run.json").exists() and not force:
         old = read_run(out / job.id).info
-        # Runs made before tokens were counted do not name them.
+        # A run that was begun before tokens were counted cannot say how many it took.
         info |= {key: old.get(key) for key in ("started", *_ADDED_UP)}
     with RunWriter(out, info) as writer, bars(job.subject.label) as shown:
         if force:
@@ -204,13 +204,14 @@ class Session:
     def account(self) -> None:
         """Write down what the run has cost so far: a kill then loses one batch of that, too."""
         before, count = self._before, self.answerer.count
+        counted = count is not None and before["tokens"] is not None
         spent = before["seconds"] + time.monotonic() - self._start
         cost = {
             "seconds": round(spent, 1),
             "prompt_tokens": self.prompt_tokens,
             "peak_memory_bytes": max(before["peak_memory_bytes"], peak_memory()),
             "largest_batch": max(before["largest_batch"], self.answerer.largest_batch),
-            "tokens": None if count is None else count.on_top_of(before.get("tokens")),
+            "tokens": count.on_top_of(before["tokens"]) if counted else None,
         }
         self.writer.save(self.writer.info | cost)
 

@@ -222,7 +222,7 @@ def questions(tokens):
 
 def session(tmp_path, answerer):
     info = {"schema": 1, "id": "x", "tasks": ["nq"], "finished": None}
-    info |= {"seconds": 100.0, "peak_memory_bytes": 1 << 50, "largest_batch": 3}
+    info |= {"seconds": 100.0, "peak_memory_bytes": 1 << 50, "largest_batch": 3, "tokens": {}}
     writer = RunWriter(tmp_path, info)
     return writer, Session(writer, answerer, Silent())
 
@@ -266,6 +266,34 @@ def test_a_run_that_goes_on_keeps_what_its_first_part_cost(tiny_llama, tmp_path)
     assert again["seconds"] >= 500
     assert (again["peak_memory_bytes"], again["largest_batch"]) == (1 << 50, 7)
     assert again["started"] == run.info["started"]
+
+
+def test_tokens_are_counted_and_added_up_over_the_parts_of_a_run(tiny_mom, tiny_llama, tmp_path):
+    def counted(limit):
+        return model_run(quick(tiny_mom, tmp_path / str(limit), limit=limit, tasks="nq"))
+
+    run = counted(4)
+    whole = run.info["tokens"]
+    prompts = sum(line["prompt_tokens"] for line in run.questions["nq"])
+    assert whole["read"] <= whole["unshared"] == prompts
+    assert min(whole["written"], whole["scored"]) >= 4
+    lines = (run.folder / "nq.jsonl").read_text().splitlines(keepends=True)
+    (run.folder / "nq.jsonl").write_text("".join(lines[:3]))
+    (run.folder / "run.json").write_text(json.dumps(run.info | {"finished": None}))
+    again = counted(4).info["tokens"]
+    last = json.loads(lines[3])["prompt_tokens"]
+    assert (again["read"], again["unshared"]) == (whole["read"] + last, whole["unshared"] + last)
+    assert model_run(quick(tiny_llama, tmp_path, limit=1)).info["tokens"] is None
+
+
+def test_a_run_from_before_tokens_were_counted_is_read_and_goes_on(tiny_mom, tmp_path):
+    run = model_run(quick(tiny_mom, tmp_path, limit=2, tasks="nq"))
+    old = {key: value for key, value in run.info.items() if key != "tokens"}
+    (run.folder / "run.json").write_text(json.dumps(old | {"finished": None}))
+    assert read_runs([tmp_path])
+    again = model_run(quick(tiny_mom, tmp_path, limit=2, tasks="nq")).info
+    assert again["finished"]
+    assert again["tokens"] is None
 
 
 def test_a_protocol_that_changes_makes_other_runs(tiny_llama, tmp_path, monkeypatch):

@@ -14,6 +14,6 @@ class TokenCount:
     written: int = 0
     scored: int = 0
 
-    def on_top_of(self, before: dict[str, int] | None) -> dict[str, int]:
-        """As plain values, added to those of an earlier part of the run."""
-        return {name: value + (before or {}).get(name, 0) for name, value in asdict(self).items()}
+    def on_top_of(self, before: dict[str, int]) -> dict[str, int]:
+        """As plain values, added to those of an earlier part of the run, where there was one."""
+        return {name: value + before.get(name, 0) for name, value in asdict(self).items()}
