@@ -204,14 +204,16 @@ class Session:
     def account(self) -> None:
         """Write down what the run has cost so far: a kill then loses one batch of that, too."""
         before, count = self._before, self.answerer.count
-        counted = count is not None and before["tokens"] is not None
+        tokens: dict[str, int] | None = before["tokens"]
+        if tokens is not None:
+            tokens = None if count is None else count.on_top_of(tokens)
         spent = before["seconds"] + time.monotonic() - self._start
         cost = {
             "seconds": round(spent, 1),
             "prompt_tokens": self.prompt_tokens,
             "peak_memory_bytes": max(before["peak_memory_bytes"], peak_memory()),
             "largest_batch": max(before["largest_batch"], self.answerer.largest_batch),
-            "tokens": count.on_top_of(before["tokens"]) if counted else None,
+            "tokens": tokens,
         }
         self.writer.save(self.writer.info | cost)
 
