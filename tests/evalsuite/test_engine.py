@@ -70,6 +70,8 @@ class Asked:
         self.ids, self.sizes, self.held, self.count = {}, [], [], TokenCount()
         self.places = {id(write): place for place, write in enumerate(writes)}
         self.model, self.limits = model, limits
+        longest = max(len(write.prompt) + write.tokens for write in writes)
+        self.states = limits.slots * StateBytes(model.module)(longest)
         self.answering = Answering(model.module, writes, scores, limits, self.finish, self.count)
         handle = model.module.register_forward_pre_hook(self.watch)
         self.texts, self.scored = {}, {}
@@ -86,6 +88,10 @@ class Asked:
         self.held.append(self.answering.walk.held)
         assert self.answering.walk.bytes <= self.limits.bytes
         assert self.answering.slots.active <= self.limits.slots
+        state = args[2] if len(args) > 2 else None
+        if state is not None:
+            self.bytes = state.nbytes()
+            assert state.nbytes() <= max(self.states, self.limits.bytes)
 
     def finish(self, write, ids):
         text = self.model.finish(write, ids)
@@ -212,6 +218,15 @@ def test_equal_prompts_are_read_and_written_behind_once():
     assert list(map(asked.texts.get, range(3))) == ["ABCDE", "AB", "A"]
     assert asked.sizes == [2, 1, 1, 1, 1]
     assert asked.count == TokenCount(read=2, unshared=2, written=5, scored=0)
+
+
+def test_the_length_of_a_prompt_leaves_the_slots_with_it():
+    model = OwnModel(new_model(CASES["transformer"]), Letters(), False)
+    asked = Asked(
+        model, [Write([1] * 40, 2, ()), Write([2] * 3, 9, ())], [], Limits(2, 99, 1 << 20)
+    )
+    assert len(asked.ids[1]) == 9
+    assert asked.bytes == StateBytes(model.module)(3 + 7)
 
 
 def test_memory_that_runs_out_names_what_was_in_flight():

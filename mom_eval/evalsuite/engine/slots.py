@@ -40,10 +40,6 @@ class Slots:
         """Slots that are not."""
         return self._count - len(self._slots)
 
-    def bytes(self) -> int:
-        """Of the states in the slots."""
-        return 0 if self._read is None else self._read.state.nbytes()
-
     def fill(self, texts: list[list[int]], read: Read) -> None:
         """Give slots to prompts: for each the texts to be written behind it, and what it left."""
         assert len(texts) <= self.free, "more prompts than free slots"

@@ -69,12 +69,12 @@ def build(prompts: Sequence[Sequence[int]], worth: int = WORTH) -> list[Node]:
         worth: a node that is shared by several prompts has at least so many tokens.
     """
     root = Node((), 0, 0)
-    path, before = [root], np.empty(0, np.int64)
-    # Big-endian bytes sort as the tokens do, so prompts that share a beginning come together.
-    keys = [np.asarray(prompt, ">u4").tobytes() for prompt in prompts]
+    path, before = [root], np.empty(0, np.uint32)
+    # Every token is four bytes: sorted as bytes, prompts that share a beginning come together.
+    keys = [np.asarray(prompt, np.uint32).tobytes() for prompt in prompts]
     for number in sorted(range(len(prompts)), key=keys.__getitem__):
         prompt = prompts[number]
-        tokens = np.frombuffer(keys[number], ">u4")
+        tokens = np.frombuffer(keys[number], np.uint32)
         _add(path, number, prompt, _shared(before, tokens))
         before = tokens
     waiting = [root]
