@@ -23,7 +23,7 @@ class Read(NamedTuple):
         """Some of the prompts, repeats allowed; all of them in order cost no copy."""
         if rows == list(range(len(self.state))):
             return self
-        return Read(self.logits[rows], self.state.trimmed()[rows])
+        return Read(self.logits[rows], self.state[rows].trimmed())
 
     @classmethod
     def cat(cls, reads: Sequence["Read"]) -> "Read":
