@@ -27,7 +27,6 @@ import torch
 from mom_eval.errors import MomEvalError
 from mom_eval.evalsuite.answerers import Answer, Answerer
 from mom_eval.evalsuite.engine.trie import build
-from mom_eval.evalsuite.evaluate import quiet_libraries
 from mom_eval.evalsuite.own_model import OwnModel
 from mom_eval.models.load import load as load_model
 from mom_eval.tasks.data import load, resolve
@@ -171,7 +170,6 @@ def measure(
 def main() -> None:
     """Print everything."""
     asked = options()
-    quiet_libraries()
     tokens, source = tokens_of(asked.tokenizer), resolve(asked.data)
     with tempfile.TemporaryDirectory() as folder:
         ours, peer = both(asked, tokens, Path(folder))
