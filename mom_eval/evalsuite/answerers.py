@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from mom_eval.errors import ModelError, SettingError
+from mom_eval.evalsuite.engine.count import TokenCount
+from mom_eval.evalsuite.memory import at_once
 from mom_eval.tasks.questions import Question
 from mom_eval.tasks.recall import ANSWER_LENGTH, STOP
 
@@ -23,14 +25,33 @@ class Answer(NamedTuple):
 
 
 class Answerer(Protocol):
-    """Answers batches of questions."""
+    """Answers the questions of a task."""
 
-    def batches(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
-        """Split questions into batches, in the order in which they are best asked."""
+    @property
+    def largest_batch(self) -> int:
+        """How many questions it has had in flight at most."""
         ...
 
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
-        """Answer one batch."""
+    @property
+    def count(self) -> TokenCount | None:
+        """The tokens it took; None from answerers that do not count them."""
+        ...
+
+    def answers(
+        self, questions: Sequence[Question], rows: int | None
+    ) -> Iterator[list[tuple[Question, Answer]]]:
+        """Answer every question once, in the order in which they are best asked.
+
+        Args:
+            questions: of one task.
+            rows: at most so many at once; None: as the answerer was made.
+
+        Yields:
+            Answers as they come.
+
+        Raises:
+            OutOfMemory: memory ran out; what was yielded stands.
+        """
         ...
 
 
@@ -132,6 +153,9 @@ class ModuleAnswerer:
     pass over the prompt: right for every module, and slow.
     """
 
+    largest_batch = 1
+    count = None
+
     def __init__(self, module: Any, tokenizer: Any, bos: bool, device: Any) -> None:
         """`tokenizer` is a Hugging Face tokenizer; `bos` puts its first special token before."""
         self.module, self.tokenizer, self.bos, self.device = module, tokenizer, bos, device
@@ -168,13 +192,14 @@ class ModuleAnswerer:
             " the recall tasks"
         )
 
-    def batches(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
+    def answers(
+        self, questions: Sequence[Question], rows: int | None
+    ) -> Iterator[list[tuple[Question, Answer]]]:
         """One by one: a plain module knows no mask, so nothing may be padded."""
-        return sized_batches(questions, 1, None)
-
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
-        """Answer each by itself."""
-        return [self._one(question) for question in questions]
+        for (question,) in sized_batches(questions, 1, None):
+            with at_once(1):
+                answer = self._one(question)
+            yield [(question, answer)]
 
     def _one(self, question: Question) -> Answer:
         prompt = self._encode(question.prompt)

@@ -1,59 +1,80 @@
-"""When memory runs out: batches are halved, and how much memory a run took at most."""
+"""When memory runs out: half as many at once, and how much memory a run took at most."""
 
 import resource
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from mom_eval.errors import RunError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Ask = Callable[[Sequence[Item], int | None], Iterator[list[tuple[Item, Result]]]]
+"""(items, how many at once; None: as many as there is room for) -> items and results."""
 
 
-class Halving(Generic[Item]):
-    """Does batches in as many parts as memory asks for; later ones are split in advance."""
+class OutOfMemory(Exception):
+    """Memory ran out; never shown to a user."""
 
-    def __init__(self, what: str, alone: Callable[[Item], str], say: Callable[[str], None]) -> None:
-        """`what` the items are; `alone` ends the sentence on one that does not fit by itself."""
+    def __init__(self, at_once: int) -> None:
+        """`at_once`: how many items were in flight."""
+        super().__init__(at_once)
+        self.at_once = at_once
+
+
+@contextmanager
+def at_once(items: int) -> Iterator[None]:
+    """Do something with so many items in flight.
+
+    Raises:
+        OutOfMemory: memory ran out over it, on a GPU or on the machine.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise OutOfMemory(items) from error
+
+
+class Halving(Generic[Item, Result]):
+    """Asks for results; when memory runs out, for those that are missing, half as many at once."""
+
+    def __init__(
+        self, what: str, alone: Callable[[Sequence[Item]], str], say: Callable[[str], None]
+    ) -> None:
+        """`what` the items are; `alone(missing)` ends the sentence where one does not fit alone."""
         self._what, self._alone, self._say = what, alone, say
         self._rows: int | None = None
 
-    def parts(
-        self, batch: Sequence[Item], do: Callable[[Sequence[Item]], list[Result]]
-    ) -> Iterator[tuple[Sequence[Item], list[Result]]]:
-        """`do` the batch; yields each part with its results.
+    def results(
+        self, items: Sequence[Item], ask: Ask[Item, Result]
+    ) -> Iterator[list[tuple[Item, Result]]]:
+        """What `ask` finds, as it comes.
 
         Raises:
             RunError: memory runs out on a single item.
         """
-        rows = min(self._rows or len(batch), len(batch))
-        start = 0
-        while start < len(batch):
-            part = batch[start : start + rows]
-            results = self._try(part, do)
-            if results is None:
-                # Only here, with the error gone, are its tensors gone too.
-                release_memory()
-                rows = self._rows = len(part) // 2
-                self._say(
-                    f"out of memory with {len(part)} {self._what} at once; going on with {rows}"
-                )
-                continue
-            yield part, results
-            start += len(part)
-
-    def _try(
-        self, part: Sequence[Item], do: Callable[[Sequence[Item]], list[Result]]
-    ) -> list[Result] | None:
-        try:
-            return do(part)
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            if len(part) == 1:
-                raise RunError(f"out of memory on {self._alone(part[0])}") from error
-            return None
+        missing = list(items)
+        while missing:
+            done: set[Item] = set()
+            try:
+                for some in ask(missing, self._rows):
+                    done.update(item for item, _ in some)
+                    yield some
+                return
+            except OutOfMemory as error:
+                missing = [item for item in missing if item not in done]
+                if error.at_once == 1:
+                    raise RunError(f"out of memory on {self._alone(missing)}") from error
+                at_most = error.at_once
+            # Only here, with the error gone, are its tensors gone too.
+            release_memory()
+            self._rows = at_most // 2
+            self._say(
+                f"out of memory with {at_most} {self._what} at once; going on with {self._rows}"
+            )
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -1,45 +1,18 @@
 """Our own language models with their tokenizer: text in, text and probabilities out."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+import math
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from mom_eval.errors import ModelError
 from mom_eval.evalsuite.answerers import Answer, check_numbers
-from mom_eval.evalsuite.generate import Scored, decode, portions, read, score
+from mom_eval.evalsuite.engine.answering import Answering, Score, Write
+from mom_eval.evalsuite.engine.count import TokenCount
+from mom_eval.evalsuite.engine.limits import ROOM, Limits, StateBytes
 from mom_eval.models.lm import LM
 from mom_eval.tasks.questions import Question
 from mom_eval.tasks.recall import ANSWER_LENGTH, STOP
-
-T = TypeVar("T")
-
-
-class Room(NamedTuple):
-    """What an automatic batch may take; one that is still too large is halved."""
-
-    tokens: int
-    """Of all prompts together."""
-    bytes: int
-    """Of the states that prompts leave."""
-
-
-ROOM = {"cpu": Room(8_192, 1 << 30), "cuda": Room(131_072, 8 << 30)}
-
-
-class Write(NamedTuple):
-    """A text to be written behind a prompt."""
-
-    prompt: list[int]
-    tokens: int
-    """It has at most so many, and ends before the tokenizer's end of sequence."""
-    stops: tuple[str, ...]
-    """It ends before the first of these."""
-
-
-class Score(NamedTuple):
-    """A text to be scored behind a prompt."""
-
-    prompt: list[int]
-    text: list[int]
 
 
 class OwnModel:
@@ -49,6 +22,7 @@ class OwnModel:
         """`tokenizer` is a Hugging Face tokenizer; `bos` puts its first special token before."""
         self.module, self.tokenizer, self.bos = lm.eval(), tokenizer, bos
         self.room = ROOM["cpu" if lm.embeddings.weight.device.type == "cpu" else "cuda"]
+        self._state_bytes = StateBytes(lm)
         self.eos: int | None = getattr(tokenizer, "eos_token_id", None)
         eos_text = "" if self.eos is None else tokenizer.decode([self.eos])
         self._always = (eos_text,) if eos_text else ()
@@ -94,50 +68,37 @@ class OwnModel:
                 " tokenizer that it was trained with (--tokenizer)"
             )
 
-    def pair(self, prompt: str, text: str) -> Score:
-        """A text behind a prompt, as lm-eval splits them: spaces at the seam go to the text."""
-        context = self.encode(prompt.rstrip())
-        return Score(context, self.encode(prompt + text)[len(context) :])
+    def pairs(self, prompt: str, texts: Sequence[str]) -> list[Score]:
+        """Texts behind a prompt, as lm-eval splits them: spaces at the seam go to the text."""
+        context = array("i", self.encode(prompt.rstrip()))
+        return [Score(context, self.encode(prompt + text)[len(context) :]) for text in texts]
 
     def ask(
-        self, writes: Sequence[Write], scores: Sequence[Score]
-    ) -> tuple[list[str], list[Scored]]:
-        """Answer one batch; prompts are read in one packed call, each different one once.
+        self, writes: Sequence[Write], scores: Sequence[Score], rows: int | None, count: TokenCount
+    ) -> Answering:
+        """What is to be iterated over for texts and scores.
 
-        Returns:
-            The texts and the scores, in the order asked for.
+        Args:
+            writes: texts to be written.
+            scores: texts to be scored.
+            rows: how many at once; None: as many as there is room for.
+            count: is added to.
         """
-        places: dict[tuple[int, ...], int] = {}
-        rows = [places.setdefault(tuple(one.prompt), len(places)) for one in (*writes, *scores)]
-        start = read(self.module, list(places))
-        written = []
-        if writes:
-            behind = start.pick(rows[: len(writes)])
-            written = decode(self.module, behind, lambda row, ids: self._ends(ids, writes[row]))
-        texts = [self._text(ids, write) for ids, write in zip(written, writes, strict=True)]
-        wanted = [(row, one.text) for row, one in zip(rows[len(writes) :], scores, strict=True)]
-        return texts, score(self.module, start, wanted, self.room.bytes)
+        ends = [len(one.prompt) + one.tokens for one in writes]
+        longest = max([*ends, *(len(one.prompt) for one in scores)], default=0)
+        limits = Limits.within(self.room, self._state_bytes(longest), rows)
+        return Answering(self.module, writes, scores, limits, self.finish, count)
 
-    def _ends(self, ids: list[int], write: Write) -> bool:
-        if ids[-1] == self.eos or len(ids) >= write.tokens:
-            return True
-        text = self.tokenizer.decode(ids)
-        return any(stop in text for stop in write.stops)
-
-    def _text(self, ids: list[int], write: Write) -> str:
+    def finish(self, write: Write, ids: list[int]) -> str | None:
+        """A text that ends with its last token, cut at the first stop; None while it goes on."""
+        if ids[-1] != self.eos and len(ids) < write.tokens:
+            text = self.tokenizer.decode(ids)
+            if not any(stop in text for stop in write.stops):
+                return None
         text = self.tokenizer.decode(ids, skip_special_tokens=True)
         for stop in (*write.stops, *self._always):
             text = text.split(stop)[0]
         return text
-
-    def batches(
-        self, items: Sequence[T], tokens: Callable[[T], int], rows: int | None
-    ) -> Iterator[list[T]]:
-        """Split, in order, into batches of `rows`; None: bounded by tokens and by states."""
-        if rows is not None:
-            return portions(items, lambda _: 1, rows)
-        fits = self.room.bytes // max(1, self.module.empty_state(1).nbytes())
-        return portions(items, tokens, self.room.tokens, max(1, fits))
 
 
 class OwnAnswerer:
@@ -146,32 +107,49 @@ class OwnAnswerer:
     def __init__(self, model: OwnModel, rows: int | None) -> None:
         """`rows`: questions at once; None: as many as there is room for."""
         self.model, self.rows = model, rows
+        self.largest_batch, self.count = 0, TokenCount()
 
-    def batches(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
-        """Longest first, so that a batch that is too large shows at once."""
-        ordered = sorted(questions, key=lambda question: -question.prompt_tokens)
-        return self.model.batches(ordered, lambda question: question.prompt_tokens, self.rows)
-
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
-        """Answer one batch.
+    def answers(
+        self, questions: Sequence[Question], rows: int | None
+    ) -> Iterator[list[tuple[Question, Answer]]]:
+        """All in one pass, so that what prompts share is read once.
 
         Raises:
             ModelError: a probability is not a number, or prompt and model do not go together.
+            OutOfMemory: memory ran out.
         """
-        writes = [
-            Write(self.model.encode(question.prompt), ANSWER_LENGTH, (STOP,))
-            for question in questions
+        writes = [self._write(question) for question in questions]
+        scores = [score for question in questions for score in self._scores(question)]
+        owners = [
+            (place, alias)
+            for place, question in enumerate(questions)
+            for alias in range(len(question.answers))
         ]
-        scores = [
-            self.model.pair(question.prompt, " " + answer)
-            for question in questions
-            for answer in question.answers
-        ]
-        outputs, scored = self.model.ask(writes, scores)
-        nats = iter([one.nats for one in scored])
-        answers = [
-            Answer(output, [next(nats) for _ in question.answers])
-            for question, output in zip(questions, outputs, strict=True)
-        ]
-        check_numbers(answers)
-        return answers
+        outputs = [""] * len(questions)
+        nats = [[math.nan] * len(question.answers) for question in questions]
+        missing = [1 + len(question.answers) for question in questions]
+        asked = self.model.ask(writes, scores, self.rows if rows is None else rows, self.count)
+        for part in asked:
+            self.largest_batch = max(self.largest_batch, asked.largest)
+            touched = set(part.written)
+            for place, text in part.written.items():
+                outputs[place] = text
+                missing[place] -= 1
+            for number, scored in part.scored.items():
+                place, alias = owners[number]
+                nats[place][alias] = scored.nats
+                missing[place] -= 1
+                touched.add(place)
+            done = [place for place in sorted(touched) if not missing[place]]
+            answers = [Answer(outputs[place], nats[place]) for place in done]
+            check_numbers(answers)
+            if done:
+                yield [
+                    (questions[place], answer) for place, answer in zip(done, answers, strict=True)
+                ]
+
+    def _write(self, question: Question) -> Write:
+        return Write(array("i", self.model.encode(question.prompt)), ANSWER_LENGTH, (STOP,))
+
+    def _scores(self, question: Question) -> list[Score]:
+        return self.model.pairs(question.prompt, [" " + answer for answer in question.answers])

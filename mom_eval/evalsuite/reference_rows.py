@@ -45,20 +45,19 @@ class ReferenceAnswerer:
     ) -> None:
         """Only *prior* asks for the training rows of `tasks`."""
         rules = {"head": head, "echo": echo, "lookup": lookup}
-        self.tokens = tokens
+        self.tokens, self.largest_batch, self.count = tokens, 0, None
         if reference == "prior":
             values = {task: commonest(train_rows(task)) for task in tasks}
             self.rule: Callable[[Question], str] = partial(prior, values)
         else:
             self.rule = rules[reference]
 
-    def batches(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
-        """All at once."""
-        yield list(questions)
-
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
-        """The rule's text, cut to an answer's length."""
-        return [Answer(self._cut(self.rule(question)), None) for question in questions]
+    def answers(
+        self, questions: Sequence[Question], rows: int | None
+    ) -> Iterator[list[tuple[Question, Answer]]]:
+        """The rule's text, cut to an answer's length; of all questions at once."""
+        self.largest_batch = max(self.largest_batch, len(questions))
+        yield [(question, Answer(self._cut(self.rule(question)), None)) for question in questions]
 
     def _cut(self, text: str) -> str:
         kept = self.tokens.decode(self.tokens.encode(text)[:ANSWER_LENGTH])

@@ -8,7 +8,7 @@ tokenizer, data, setting, dtype and device.
 import platform
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -28,7 +28,7 @@ from mom_eval.tasks.score import score
 from mom_eval.tasks.setting import Setting
 
 _DECIDE = ("weights_sha256", "train_sha256", "backend", "device", "asked_dtype")
-_ADDED_UP = ("seconds", "peak_memory_bytes", "largest_batch")
+_ADDED_UP = ("seconds", "peak_memory_bytes", "largest_batch", "tokens")
 """What the parts of a run that was stopped share in `run.json`."""
 _PACKAGES = ("torch", "transformers", "lm-eval", "datasets", "tokenizers", "numpy")
 
@@ -104,6 +104,7 @@ class Job:
             "finished": None,
             "seconds": 0.0,
             "prompt_tokens": 0,
+            "tokens": {},
             "peak_memory_bytes": 0,
             "batch_size": None,
             "largest_batch": 0,
@@ -149,7 +150,8 @@ def execute(
     }
     if (out / job.id / "run.json").exists() and not force:
         old = read_run(out / job.id).info
-        info |= {key: old[key] for key in ("started", *_ADDED_UP)}
+        # A run that was begun before tokens were counted cannot say how many it took.
+        info |= {key: old.get(key) for key in ("started", *_ADDED_UP)}
     with RunWriter(out, info) as writer, bars(job.subject.label) as shown:
         if force:
             writer.clear()
@@ -170,9 +172,9 @@ class Session:
     def __init__(self, writer: RunWriter, answerer: Answerer, shown: Bars) -> None:
         """`writer` is open; `shown` displays progress."""
         self.writer, self.answerer, self.shown = writer, answerer, shown
-        self.prompt_tokens = self.largest_batch = 0
+        self.prompt_tokens = 0
         self._before, self._start = writer.info, time.monotonic()
-        self._halving = Halving[Question]("questions", _alone, shown.say)
+        self._halving = Halving[Question, Answer]("questions", _alone, shown.say)
         self._contains: dict[str, list[int]] = {}
 
     def ask(self, questions: list[Question]) -> dict[str, Answer]:
@@ -190,26 +192,28 @@ class Session:
             self._keep(answers, line["id"], Answer(line["output"], line["log_probabilities"]), line)
         todo = [question for question in questions if question.id not in answers]
         self.shown.start(task, len(questions), len(answers))
-        for batch in self.answerer.batches(todo):
-            for part, part_answers in self._halving.parts(batch, self.answerer.answer):
-                lines = [question_line(*pair) for pair in zip(part, part_answers, strict=True)]
-                self.writer.append(task, lines)
-                for question, answer, line in zip(part, part_answers, lines, strict=True):
-                    self._keep(answers, question.id, answer, line)
-                self.largest_batch = max(self.largest_batch, len(part))
-                self.account()
-                self.shown.advance(len(part))
+        for some in self._halving.results(todo, self.answerer.answers):
+            lines = [question_line(question, answer) for question, answer in some]
+            self.writer.append(task, lines)
+            for (question, answer), line in zip(some, lines, strict=True):
+                self._keep(answers, question.id, answer, line)
+            self.account()
+            self.shown.advance(len(some))
         return answers
 
     def account(self) -> None:
         """Write down what the run has cost so far: a kill then loses one batch of that, too."""
-        before = self._before
+        before, count = self._before, self.answerer.count
+        tokens: dict[str, int] | None = before["tokens"]
+        if tokens is not None:
+            tokens = None if count is None else count.on_top_of(tokens)
         spent = before["seconds"] + time.monotonic() - self._start
         cost = {
             "seconds": round(spent, 1),
             "prompt_tokens": self.prompt_tokens,
             "peak_memory_bytes": max(before["peak_memory_bytes"], peak_memory()),
-            "largest_batch": max(before["largest_batch"], self.largest_batch),
+            "largest_batch": max(before["largest_batch"], self.answerer.largest_batch),
+            "tokens": tokens,
         }
         self.writer.save(self.writer.info | cost)
 
@@ -236,9 +240,10 @@ class Session:
                 )
 
 
-def _alone(question: Question) -> str:
+def _alone(questions: Sequence[Question]) -> str:
+    longest = max(question.prompt_tokens for question in questions)
     return (
-        f"a single prompt of {question.prompt_tokens} tokens; take a smaller model,"
+        f"a single prompt of up to {longest} tokens; take a smaller model,"
         " --dtype bfloat16 or a shorter --context-length"
     )
 

@@ -13,6 +13,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+ATTENTION = {"k", "v"}
+"""What a layer of attention keeps, and no other layer."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -44,6 +47,19 @@ class State:
     def to(self, device: torch.device | str) -> "State":
         """The same on another device."""
         return self._each(lambda tensor: tensor.to(device))
+
+    def trimmed(self) -> "State":
+        """Without attention's filling behind the longest sequence; a view."""
+        longest = int(self.seen.max())
+        return State(
+            self.seen,
+            [
+                {name: tensor[:, :longest] for name, tensor in layer.items()}
+                if layer.keys() == ATTENTION
+                else layer
+                for layer in self.layers
+            ],
+        )
 
     def nbytes(self) -> int:
         """Bytes of all tensors."""

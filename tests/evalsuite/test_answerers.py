@@ -38,10 +38,12 @@ def hf(model, tokenizer, rows, bos=False):
 
 
 def ask(answerer, questions):
-    out = {}
-    for batch in answerer.batches(questions):
-        for question, answer in zip(batch, answerer.answer(batch), strict=True):
-            out[question.id] = answer
+    out = {
+        question.id: answer
+        for some in answerer.answers(questions, None)
+        for question, answer in some
+    }
+    assert len(out) == len(questions)
     return [out[question.id] for question in questions]
 
 
@@ -103,7 +105,7 @@ def test_a_module_of_another_contract(tokenizer, questions):
     wrong = torch.nn.Embedding(400, 8)
     wrong.forward = lambda ids: torch.zeros(1, 3)
     with pytest.raises(ModelError, match=r"expected logits \[1, "):
-        ModuleAnswerer(wrong, tokenizer, False, "cpu").answer(questions[:1])
+        ask(ModuleAnswerer(wrong, tokenizer, False, "cpu"), questions[:1])
 
 
 def test_models_that_keep_all_logits_are_scored_by_lm_eval(
@@ -120,7 +122,7 @@ def test_probabilities_that_are_no_numbers(tiny_llama, tokenizer, questions):
     with torch.no_grad():
         broken.lm_head.weight.fill_(float("nan"))
     with pytest.raises(ModelError, match="try --dtype float32"):
-        hf(broken, tokenizer, 1).answer(questions[:1])
+        ask(hf(broken, tokenizer, 1), questions[:1])
 
 
 def test_batches_are_bounded_by_rows_and_by_padded_tokens(questions):
@@ -159,4 +161,4 @@ def test_a_generate_that_returns_something_else_is_named(model, tokenizer, quest
 
     for kind in (New, Text):
         with pytest.raises(ModelError, match=r"the module's \.generate returned something else"):
-            ModuleAnswerer(kind(model), tokenizer, False, "cpu").answer(questions[:1])
+            ask(ModuleAnswerer(kind(model), tokenizer, False, "cpu"), questions[:1])

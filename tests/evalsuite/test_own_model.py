@@ -2,15 +2,19 @@
 
 import copy
 import weakref
+from dataclasses import replace
 
 import pytest
 import torch
 
 from mom_eval.errors import ModelError, RunError
-from mom_eval.evalsuite import memory, own_model
+from mom_eval.evalsuite import memory
 from mom_eval.evalsuite.answerers import ModuleAnswerer
-from mom_eval.evalsuite.memory import Halving
-from mom_eval.evalsuite.own_model import OwnModel, Room, Write
+from mom_eval.evalsuite.engine.answering import Write
+from mom_eval.evalsuite.engine.count import TokenCount
+from mom_eval.evalsuite.engine.limits import Room, StateBytes
+from mom_eval.evalsuite.memory import Halving, at_once
+from mom_eval.evalsuite.own_model import OwnModel
 from mom_eval.tasks.questions import prepare
 from mom_eval.tasks.recall import ANSWER_LENGTH
 from mom_eval.tasks.setting import Setting
@@ -46,10 +50,12 @@ def questions(tokens):
 
 
 def ask(answerer, questions):
-    out = {}
-    for batch in answerer.batches(questions):
-        for question, answer in zip(batch, answerer.answer(batch), strict=True):
-            out[question.id] = answer
+    out = {
+        question.id: answer
+        for some in answerer.answers(questions, None)
+        for question, answer in some
+    }
+    assert len(out) == len(questions)
     return [out[question.id] for question in questions]
 
 
@@ -70,37 +76,55 @@ def test_equal_to_one_question_at_a_time_without_a_state(lm, tokenizer, question
 def test_batch_mates_change_nothing(lm, tokenizer, questions):
     model = OwnModel(lm, tokenizer, False)
     alone = ask(model.answerer(1, 0), questions)
-    assert [len(b) for b in model.answerer(None, 0).batches(questions)] == [12]
-    same(ask(model.answerer(None, 0), questions), alone)
+    together = model.answerer(None, 0)
+    same(ask(together, questions), alone)
+    assert together.largest_batch == 12
     same(ask(model.answerer(5, 0), questions[::-1])[::-1], alone)
 
 
-def test_every_prompt_is_read_once(mom, tokenizer, questions):
-    read, plain = [], [question for question in questions if question.prompt[-1] != " "]
+def test_every_prompt_is_read_once_in_one_call(mom, tokenizer, questions):
+    read = []
     handle = mom.register_forward_pre_hook(lambda _, args: read.append(len(args[0])))
-    ask(OwnModel(mom, tokenizer, False).answerer(None, 0), plain)
+    ask(OwnModel(mom, tokenizer, False).answerer(None, 0), questions)
     handle.remove()
-    assert read[0] == sum(question.prompt_tokens for question in plain)
-    assert max(read[1:-1]) <= len(plain)
-    assert len(read) <= 1 + ANSWER_LENGTH
+    prompts, _aliases, *decoding = read
+    assert prompts == sum(question.prompt_tokens for question in questions)
+    assert max(decoding) <= len(questions)
+    assert len(decoding) < ANSWER_LENGTH
 
 
-def test_batches_are_bounded_by_tokens_and_by_the_states_they_leave(
-    mom, tokenizer, questions, monkeypatch
-):
-    def sizes(room):
-        monkeypatch.setitem(own_model.ROOM, "cpu", room)
-        answerer = OwnModel(mom, tokenizer, False).answerer(None, 0)
-        return [[q.prompt_tokens for q in batch] for batch in answerer.batches(questions)]
+def test_an_automatic_batch_has_the_slots_that_the_room_holds(mom, tokenizer, questions):
+    def largest(room):
+        model = OwnModel(mom, tokenizer, False)
+        model.room = room
+        answerer = model.answerer(None, 0)
+        ask(answerer, questions)
+        return answerer.largest_batch
 
-    by_tokens = sizes(Room(300, 1 << 40))
-    assert len(by_tokens) > 1
-    assert all(sum(batch) <= 300 for batch in by_tokens)
-    longest_first = sorted((q.prompt_tokens for q in questions), reverse=True)
-    assert [tokens for batch in by_tokens for tokens in batch] == longest_first
-    one = mom.empty_state(1).nbytes()
-    assert [len(batch) for batch in sizes(Room(1 << 40, 5 * one))] == [5, 5, 2]
-    assert [len(batch) for batch in sizes(Room(1, 1))] == [1] * 12
+    one = StateBytes(mom)(0)
+    assert largest(Room(64, 1 << 20, 1 << 30)) == 12
+    assert largest(Room(7, 1 << 20, 1 << 30)) == 7
+    assert largest(Room(64, 1 << 20, 10 * one)) == 5
+    assert largest(Room(64, 1 << 20, 1)) == 1
+
+
+def test_what_it_took_is_counted(mom, tokenizer, tokens):
+    context = "Ada Marsh founded the river company. She wrote the letter by the meter."
+    rows = [
+        {"context": context, "question": f"who is {name}", "answers": [name, "Bo"]}
+        for name in ("Ada", "Eva", "Una")
+    ]
+    questions = prepare("nq", rows, tokens, Setting()).questions
+    answerer = OwnModel(mom, tokenizer, False).answerer(None, 0)
+    ask(answerer, questions)
+    count, length = answerer.count, len(tokens.encode(context))
+    assert count.unshared == sum(question.prompt_tokens for question in questions)
+    assert 2 * length <= count.unshared - count.read <= 2 * min(q.prompt_tokens for q in questions)
+    assert count.scored == sum(len(tokens.encode(f" {a}")) for q in questions for a in q.answers)
+    alone = OwnModel(mom, tokenizer, False).answerer(1, 0)
+    for question in questions:
+        ask(alone, [question])
+    assert alone.count == replace(count, read=count.unshared)
 
 
 class Scripted(torch.nn.Module):
@@ -120,8 +144,15 @@ class Scripted(torch.nn.Module):
 
 
 def text_of(mom, tokenizer, ids, *, tokens=20, stops=()):
-    model = OwnModel(Scripted(mom, ids), tokenizer, False)
-    return model.ask([Write([7], tokens, stops)], [])[0][0]
+    (text,) = texts_of(OwnModel(Scripted(mom, ids), tokenizer, False), [Write([7], tokens, stops)])
+    return text
+
+
+def texts_of(model, writes):
+    out = {}
+    for part in model.ask(writes, [], None, TokenCount()):
+        out |= part.written
+    return [out[place] for place in range(len(writes))]
 
 
 def test_a_text_ends_at_its_first_stop_at_the_last_token_or_at_its_length(mom, tokenizer):
@@ -140,13 +171,13 @@ def test_a_stop_ends_its_own_text_only(mom, tokenizer):
     ids = tokenizer.encode("Ada Marsh.", add_special_tokens=False)
     model = OwnModel(Scripted(mom, ids), tokenizer, False)
     writes = [Write([7], 3, ()), Write([8], len(ids), ("zz",)), Write([9], 9, ("Ada",))]
-    assert model.ask(writes, [])[0] == [tokenizer.decode(ids[:3]), "Ada Marsh.", ""]
+    assert texts_of(model, writes) == [tokenizer.decode(ids[:3]), "Ada Marsh.", ""]
 
 
 def test_spaces_at_the_end_of_a_prompt_belong_to_the_answer(mom, tokenizer):
     model = OwnModel(mom, tokenizer, True)
-    context, text = model.pair("who is it  ", " Ada")
-    assert context == tokenizer.encode("who is it")
+    ((context, text),) = model.pairs("who is it  ", [" Ada"])
+    assert list(context) == tokenizer.encode("who is it")
     assert tokenizer.decode(text) == "   Ada"
 
 
@@ -168,7 +199,7 @@ def test_probabilities_that_are_no_numbers(transformer, tokenizer, questions):
     with torch.no_grad():
         broken.head.weight.fill_(float("nan"))
     with pytest.raises(ModelError, match="try --dtype float32"):
-        OwnModel(broken, tokenizer, False).answerer(1, 0).answer(questions[:1])
+        ask(OwnModel(broken, tokenizer, False).answerer(1, 0), questions[:1])
 
 
 def test_only_attention_has_a_limit(mom, transformer, tokenizer):
@@ -180,24 +211,43 @@ def test_only_attention_has_a_limit(mom, transformer, tokenizer):
 def test_memory_is_released_once_the_failed_batch_holds_nothing_more(monkeypatch):
     held, alive = [], []
 
-    def do(batch):
-        if len(batch) > 1:
-            tensor = torch.zeros(3)
-            held.append(weakref.ref(tensor))
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return batch
+    def ask(items, rows):
+        with at_once(rows or len(items)):
+            if rows != 1:
+                tensor = torch.zeros(3)
+                held.append(weakref.ref(tensor))
+                raise torch.OutOfMemoryError("CUDA out of memory")
+        yield [(item, -item) for item in items]
 
     monkeypatch.setattr(memory, "release_memory", lambda: alive.append(held[-1]() is not None))
     said = []
-    parts = Halving("things", str, said.append).parts([1, 2, 3], do)
-    assert list(parts) == [([1], [1]), ([2], [2]), ([3], [3])]
+    found = Halving("things", str, said.append).results([1, 2, 3], ask)
+    assert list(found) == [[(1, -1), (2, -2), (3, -3)]]
     assert said == ["out of memory with 3 things at once; going on with 1"]
     assert alive == [False]
 
 
-def test_memory_that_runs_out_on_one_is_an_error():
-    def do(batch):
-        raise MemoryError
+def test_what_was_answered_before_memory_ran_out_is_not_asked_again():
+    asked = []
 
-    with pytest.raises(RunError, match="out of memory on 7"):
-        list(Halving("things", str, print).parts([7], do))
+    def ask(items, rows):
+        asked.append((list(items), rows))
+        for item in items:
+            with at_once(4):
+                if item == 3 and rows is None:
+                    raise MemoryError
+            yield [(item, str(item))]
+
+    found = list(Halving("things", str, print).results([1, 2, 3, 4], ask))
+    assert found == [[(item, str(item))] for item in (1, 2, 3, 4)]
+    assert asked == [([1, 2, 3, 4], None), ([3, 4], 2)]
+
+
+def test_memory_that_runs_out_on_one_is_an_error():
+    def ask(items, rows):
+        with at_once(1):
+            raise MemoryError
+        yield []
+
+    with pytest.raises(RunError, match=r"out of memory on \[7\]"):
+        list(Halving("things", str, print).results([7], ask))

@@ -16,8 +16,8 @@ TOKENS = PieceTokens()
 def answer(reference, row, task="fda"):
     questions = prepare(task, [row], TOKENS, Setting()).questions
     answerer = ReferenceAnswerer(reference, TOKENS, [task], lambda _: TRAIN)
-    (batch,) = answerer.batches(questions)
-    return answerer.answer(batch)[0].output
+    ((_, found),) = next(answerer.answers(questions, None))
+    return found.output
 
 
 def row(key="panel", body="Summary of it.\nPanel:\nImmunology and more"):

@@ -14,7 +14,7 @@ from mom_eval import evaluate
 from mom_eval.errors import ModelError, RunError, SettingError
 from mom_eval.evalsuite import run as run_module
 from mom_eval.evalsuite.answerers import Answer, sized_batches
-from mom_eval.evalsuite.memory import out_of_memory
+from mom_eval.evalsuite.memory import at_once, out_of_memory
 from mom_eval.evalsuite.run import Session
 from mom_eval.evalsuite.subjects import pick_device
 from mom_eval.results.store import RunWriter, read_run, read_runs
@@ -179,17 +179,22 @@ def test_the_second_of_two_runs_on_a_folder_is_told(tiny_llama, tmp_path, whole)
 class Small:
     """An answerer that runs out of memory above two questions at once."""
 
+    count = None
+
     def __init__(self, room=2):
-        self.room, self.asked = room, []
+        self.room, self.asked, self.largest_batch = room, [], 0
 
-    def batches(self, questions):
-        return sized_batches(questions, 8, None)
+    def answers(self, questions, rows):
+        for batch in sized_batches(questions, rows or 8, None):
+            self.asked.append(len(batch))
+            with at_once(len(batch)):
+                if len(batch) > self.room:
+                    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+            self.largest_batch = max(self.largest_batch, len(batch))
+            yield [(question, self.answer(question)) for question in batch]
 
-    def answer(self, questions):
-        self.asked.append(len(questions))
-        if len(questions) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        return [Answer("Ada", [-1.0] * len(question.answers)) for question in questions]
+    def answer(self, question):
+        return Answer("Ada", [-1.0] * len(question.answers))
 
 
 class Silent:
@@ -217,7 +222,7 @@ def questions(tokens):
 
 def session(tmp_path, answerer):
     info = {"schema": 1, "id": "x", "tasks": ["nq"], "finished": None}
-    info |= {"seconds": 100.0, "peak_memory_bytes": 1 << 50, "largest_batch": 3}
+    info |= {"seconds": 100.0, "peak_memory_bytes": 1 << 50, "largest_batch": 3, "tokens": {}}
     writer = RunWriter(tmp_path, info)
     return writer, Session(writer, answerer, Silent())
 
@@ -237,10 +242,10 @@ def test_out_of_memory_halves_the_batch_says_so_and_goes_on(tmp_path, questions)
 
 def test_what_a_run_costs_is_written_down_as_it_goes_and_added_up(tmp_path, questions):
     class Killed(Small):
-        def answer(self, questions):
+        def answer(self, question):
             if len(self.asked) == 3:
                 raise KeyboardInterrupt
-            return super().answer(questions)
+            return super().answer(question)
 
     writer, asking = session(tmp_path, Killed(room=4))
     with writer, pytest.raises(KeyboardInterrupt):
@@ -261,6 +266,34 @@ def test_a_run_that_goes_on_keeps_what_its_first_part_cost(tiny_llama, tmp_path)
     assert again["seconds"] >= 500
     assert (again["peak_memory_bytes"], again["largest_batch"]) == (1 << 50, 7)
     assert again["started"] == run.info["started"]
+
+
+def test_tokens_are_counted_and_added_up_over_the_parts_of_a_run(tiny_mom, tiny_llama, tmp_path):
+    def counted(limit):
+        return model_run(quick(tiny_mom, tmp_path / str(limit), limit=limit, tasks="nq"))
+
+    run = counted(4)
+    whole = run.info["tokens"]
+    prompts = sum(line["prompt_tokens"] for line in run.questions["nq"])
+    assert whole["read"] <= whole["unshared"] == prompts
+    assert min(whole["written"], whole["scored"]) >= 4
+    lines = (run.folder / "nq.jsonl").read_text().splitlines(keepends=True)
+    (run.folder / "nq.jsonl").write_text("".join(lines[:3]))
+    (run.folder / "run.json").write_text(json.dumps(run.info | {"finished": None}))
+    again = counted(4).info["tokens"]
+    last = json.loads(lines[3])["prompt_tokens"]
+    assert (again["read"], again["unshared"]) == (whole["read"] + last, whole["unshared"] + last)
+    assert model_run(quick(tiny_llama, tmp_path, limit=1)).info["tokens"] is None
+
+
+def test_a_run_from_before_tokens_were_counted_is_read_and_goes_on(tiny_mom, tmp_path):
+    run = model_run(quick(tiny_mom, tmp_path, limit=2, tasks="nq"))
+    old = {key: value for key, value in run.info.items() if key != "tokens"}
+    (run.folder / "run.json").write_text(json.dumps(old | {"finished": None}))
+    assert read_runs([tmp_path])
+    again = model_run(quick(tiny_mom, tmp_path, limit=2, tasks="nq")).info
+    assert again["finished"]
+    assert again["tokens"] is None
 
 
 def test_a_protocol_that_changes_makes_other_runs(tiny_llama, tmp_path, monkeypatch):
@@ -291,7 +324,7 @@ def test_a_device_is_there_or_refused(monkeypatch, device, sentence):
 
 def test_out_of_memory_on_one_question_ends_and_keeps_the_rest(tmp_path, questions):
     writer, asking = session(tmp_path, Small(room=0))
-    with writer, pytest.raises(RunError, match="out of memory on a single prompt of"):
+    with writer, pytest.raises(RunError, match="out of memory on a single prompt of up to"):
         asking.ask(questions)
 
 

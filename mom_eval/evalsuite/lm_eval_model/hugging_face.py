@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from mom_eval.errors import ModelError
 from mom_eval.evalsuite.answerers import Answer, check_numbers, sized_batches
 from mom_eval.evalsuite.checkpoints import Checkpoint
+from mom_eval.evalsuite.memory import at_once
 from mom_eval.tasks.lm_eval_tasks import GENERATION
 from mom_eval.tasks.questions import Question
 
@@ -97,24 +98,31 @@ class HFAnswerer:
     def __init__(self, hflm: Any, rows: int | None, room: int) -> None:
         """`rows`: batch size (None: automatic); `room`: tokens of the longest prompt and answer."""
         self.hflm, self.rows = hflm, rows
+        self.largest_batch, self.count = 0, None
         # HFLM cuts prompts to max_length by itself; ours are cut already.
         self.hflm._max_length = room
         accepted = inspect.signature(self.hflm.model.forward).parameters
         self._selects = "logits_to_keep" in accepted
 
-    def batches(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
-        """Longest first; automatic batches are bounded by their padded tokens."""
-        if self.rows is not None:
-            return sized_batches(questions, self.rows, None)
-        budget = AUTO_TOKENS["cpu" if self.hflm.device.type == "cpu" else "cuda"]
-        return sized_batches(questions, AUTO_ROWS, budget)
-
-    def answer(self, questions: Sequence[Question]) -> list[Answer]:
-        """Answer one batch.
+    def answers(
+        self, questions: Sequence[Question], rows: int | None
+    ) -> Iterator[list[tuple[Question, Answer]]]:
+        """Longest first; automatic batches are bounded by their padded tokens.
 
         Raises:
             ModelError: a probability is not a number.
+            OutOfMemory: memory ran out.
         """
+        most = self.rows or AUTO_ROWS
+        most = most if rows is None else min(rows, most)
+        budget = AUTO_TOKENS["cpu" if self.hflm.device.type == "cpu" else "cuda"]
+        for batch in sized_batches(questions, most, budget if self.rows is None else None):
+            self.largest_batch = max(self.largest_batch, len(batch))
+            with at_once(len(batch)):
+                answers = self._answer(batch)
+            yield list(zip(batch, answers, strict=True))
+
+    def _answer(self, questions: Sequence[Question]) -> list[Answer]:
         self.hflm.batch_size_per_gpu = len(questions)
         requests = [
             Instance("generate_until", {}, (question.prompt, dict(GENERATION)), 0)

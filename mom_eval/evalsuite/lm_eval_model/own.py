@@ -1,6 +1,6 @@
 """Our own models as lm-eval takes them, for its own tasks and on its own command line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from lm_eval.api.instance import Instance
@@ -11,8 +11,11 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from mom_eval.errors import ModelError, SettingError
 from mom_eval.evalsuite.checkpoints import find
+from mom_eval.evalsuite.engine.answering import Score, Write
+from mom_eval.evalsuite.engine.count import TokenCount
+from mom_eval.evalsuite.engine.score import Scored
 from mom_eval.evalsuite.memory import Halving
-from mom_eval.evalsuite.own_model import OwnModel, Score, Write
+from mom_eval.evalsuite.own_model import OwnModel
 from mom_eval.evalsuite.progress import bars
 from mom_eval.evalsuite.subjects import Options, load_own, pick_device
 from mom_eval.tasks.tokens import load_tokens
@@ -115,7 +118,8 @@ class OwnLM(TemplateLM):
         return self.own.encode(string, begins=add_special_tokens is not False)
 
     def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
-        return self.own.pair(context, continuation)
+        (pair,) = self.own.pairs(context, [continuation])
+        return list(pair.prompt), list(pair.text)
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Texts written greedily behind prompts, each cut at the first of its stop strings.
@@ -124,7 +128,7 @@ class OwnLM(TemplateLM):
             SettingError: something else than greedy decoding is asked for, or more tokens than fit.
         """
         writes = [self._write(*request.args) for request in requests]
-        texts = self._ask("generate_until", writes, lambda some: self.own.ask(some, [])[0])
+        texts = self._ask("generate_until", writes, self._texts)
         for request, text in zip(requests, texts, strict=True):
             self.cache_hook.add_partial("generate_until", request.args, text)
         return texts
@@ -151,7 +155,7 @@ class OwnLM(TemplateLM):
     ) -> list[tuple[float, bool]]:
         """`loglikelihood` of the base class ends here: (texts, prompt, continuation) as tokens."""
         scores = [self._score(prompt, text) for _, prompt, text in requests]
-        found = self._ask("loglikelihood", scores, lambda some: self.own.ask([], some)[1])
+        found = self._ask("loglikelihood", scores, self._scored)
         out = [(one.nats, one.greedy) for one in found]
         for (texts, _, _), answer in zip(requests, out, strict=True):
             if texts is not None:
@@ -186,31 +190,42 @@ class OwnLM(TemplateLM):
             self.cache_hook.add_partial("loglikelihood_rolling", request.args, nats)
         return out
 
+    def _texts(self, writes: Sequence[Write], rows: int | None) -> Iterator[dict[int, str]]:
+        for part in self.own.ask(writes, [], rows, TokenCount()):
+            yield part.written
+
+    def _scored(self, scores: Sequence[Score], rows: int | None) -> Iterator[dict[int, Scored]]:
+        for part in self.own.ask([], scores, rows, TokenCount()):
+            yield part.scored
+
     def _ask(
-        self, what: str, units: list[Unit], do: Callable[[list[Unit]], list[Result]]
+        self,
+        what: str,
+        units: list[Unit],
+        do: Callable[[Sequence[Unit], int | None], Iterator[dict[int, Result]]],
     ) -> list[Result]:
-        """Results in the units' order; equal prompts are asked together, longest first."""
-        order = sorted(range(len(units)), key=lambda i: (-len(units[i].prompt), units[i].prompt))
+        """Results in the units' order."""
         results: dict[int, Result] = {}
+
+        def ask(places: Sequence[int], rows: int | None) -> Iterator[list[tuple[int, Result]]]:
+            asked = [units[place] for place in places]
+            for part in do(asked, self.rows if rows is None else rows):
+                yield [(places[place], result) for place, result in part.items()]
+
         with bars("mom-eval") as shown:
             shown.start(what, len(units), 0)
-            halving = Halving[int](
+            halving = Halving[int, Result](
                 "requests",
-                lambda i: (
-                    f"a prompt of {len(units[i].prompt)} tokens by itself; take a smaller model,"
-                    " dtype=bfloat16 or a smaller max_length"
+                lambda left: (
+                    f"a prompt of up to {max(len(units[i].prompt) for i in left)} tokens by itself;"
+                    " take a smaller model, dtype=bfloat16 or a smaller max_length"
                 ),
                 shown.say,
             )
-            for batch in self.own.batches(order, lambda i: _tokens(units[i]), self.rows):
-                for part, got in halving.parts(batch, lambda some: do([units[i] for i in some])):
-                    results.update(zip(part, got, strict=True))
-                    shown.advance(len(part))
+            for some in halving.results(range(len(units)), ask):
+                results.update(some)
+                shown.advance(len(some))
         return [results[i] for i in range(len(units))]
-
-
-def _tokens(unit: Write | Score) -> int:
-    return len(unit.prompt) + (len(unit.text) if isinstance(unit, Score) else 0)
 
 
 register_model("mom-eval")(OwnLM)  # as a decorator it would hide the type
