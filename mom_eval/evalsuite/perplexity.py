@@ -8,7 +8,7 @@ carried along, so neither the logits nor the activations of a whole one are ever
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from mom_eval.errors import DataError, ModelError, SettingError
+from mom_eval.evalsuite.engine.packed import portions
 from mom_eval.evalsuite.evaluate import quiet_libraries
-from mom_eval.evalsuite.generate import portions
-from mom_eval.evalsuite.memory import Halving
+from mom_eval.evalsuite.memory import Halving, at_once
 from mom_eval.evalsuite.one_model import described, find_own, hold_own
 from mom_eval.evalsuite.own_model import OwnModel
 from mom_eval.evalsuite.progress import Bars, bars
@@ -120,12 +120,18 @@ def _read(
     own: OwnModel, spans: list[EncodedText], lengths: tuple[int, ...], shown: Bars
 ) -> list[_Counts]:
     """What every span counts, one after the other."""
-    halving = Halving[EncodedText]("spans", lambda _: _TOO_LARGE.format(lengths[-1]), shown.say)
+
+    def ask(missing: Sequence[int], rows: int | None) -> Iterator[list[tuple[int, _Counts]]]:
+        for number in missing:
+            with at_once(1):
+                found = _counts(own, spans[number], lengths)
+            yield [(number, found)]
+
+    halving = Halving[int, _Counts]("spans", lambda _: _TOO_LARGE.format(lengths[-1]), shown.say)
     columns: list[_Counts] = []
-    for span in spans:
-        for _, got in halving.parts([span], lambda some: [_counts(own, x, lengths) for x in some]):
-            columns += got
-        shown.advance(1)
+    for some in halving.results(range(len(spans)), ask):
+        columns += [found for _, found in some]
+        shown.advance(len(some))
     return columns
 
 

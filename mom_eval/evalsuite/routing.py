@@ -1,7 +1,7 @@
 """Which memories the tokens of recall prompts go to: a model reads, its routes are counted."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mom_eval.errors import ModelError, SettingError
+from mom_eval.evalsuite.engine.packed import portions
 from mom_eval.evalsuite.evaluate import quiet_libraries, source_of
-from mom_eval.evalsuite.memory import Halving
+from mom_eval.evalsuite.memory import Halving, at_once
 from mom_eval.evalsuite.one_model import described, find_own, hold_own
 from mom_eval.evalsuite.own_model import OwnModel
 from mom_eval.evalsuite.plan import setting_record, task_names
@@ -127,28 +128,39 @@ def _read(
     tallies: dict[int, Tally] = {}
     with bars(loaded.subject.label) as shown:
         shown.start("routing", len(questions), 0)
-        halving = Halving[Question](
-            "questions",
-            lambda one: (
-                f"a prompt of {one.prompt_tokens} tokens by itself; take a smaller --context-length"
-            ),
-            shown.say,
-        )
+        halving = Halving[Question, dict[int, Routed]]("questions", _alone, shown.say)
         ordered = sorted(questions, key=lambda question: -question.prompt_tokens)
-        for batch in own.batches(ordered, lambda question: question.prompt_tokens, None):
-            for part, routes in halving.parts(batch, lambda some: routes_of(own, some)):
-                for question, layers in zip(part, routes, strict=True):
-                    spans = loaded.tokens.encode_with_spans(question.prompt)
-                    kinds, place = token_kinds(question, *spans), documents[question.document_id]
-                    for index, routed in layers.items():
-                        tally = tallies.setdefault(index, Tally(len(documents), memories))
-                        tally.add(place, *routed, kinds)
-                shown.advance(len(part))
+        for some in halving.results(ordered, lambda missing, rows: _routes(own, missing, rows)):
+            for question, layers in some:
+                spans = loaded.tokens.encode_with_spans(question.prompt)
+                kinds, place = token_kinds(question, *spans), documents[question.document_id]
+                for index, routed in layers.items():
+                    tally = tallies.setdefault(index, Tally(len(documents), memories))
+                    tally.add(place, *routed, kinds)
+            shown.advance(len(some))
     return {index: tallies[index].counts() for index in sorted(tallies)}
 
 
 Routed = tuple[NDArray[np.int64], NDArray[np.float64]]
 """[L, k] the memories of each token in rising order; [L] the router's entropy in bits."""
+
+
+def _alone(questions: Sequence[Question]) -> str:
+    longest = max(question.prompt_tokens for question in questions)
+    return f"a prompt of up to {longest} tokens by itself; take a smaller --context-length"
+
+
+def _routes(
+    own: OwnModel, questions: Sequence[Question], rows: int | None
+) -> Iterator[list[tuple[Question, dict[int, Routed]]]]:
+    """Batches of prompts that fit the room, at most `rows` of them at once."""
+    for batch in portions(questions, lambda question: question.prompt_tokens, own.room.tokens):
+        step = rows or len(batch)
+        for start in range(0, len(batch), step):
+            some = batch[start : start + step]
+            with at_once(len(some)):
+                routes = routes_of(own, some)
+            yield list(zip(some, routes, strict=True))
 
 
 @torch.inference_mode()

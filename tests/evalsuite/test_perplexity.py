@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mom_eval.errors import ModelError
-from mom_eval.evalsuite.own_model import OwnModel, Room
+from mom_eval.evalsuite.own_model import OwnModel
 from mom_eval.evalsuite.perplexity import perplexity, span_bits, stream_nats
 from mom_eval.models.save import save
 from mom_eval.results.perplexity import by_length, by_position, position_bins, record
@@ -37,7 +37,7 @@ def slow_bits(lm, ids, first):
 @pytest.mark.parametrize("piece", [1, 7, 8192])
 def test_parts_are_the_whole_pass(lm, tokenizer, bos, length, piece):
     own = OwnModel(lm, tokenizer, bos)
-    own.room = Room(piece, own.room.bytes)
+    own.room = own.room._replace(tokens=piece)
     found = span_bits(own, IDS, length)
     for start in range(0, len(IDS), length):
         window = IDS[start : start + length]
