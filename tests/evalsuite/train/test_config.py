@@ -1,13 +1,15 @@
 """What a configuration may say, and the one sentence where it says something else."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from mom_eval.errors import SettingError
 from mom_eval.evalsuite.train import read
+from mom_eval.evalsuite.train.config import Training
 from mom_eval.evalsuite.train.optimizer import rate
-from mom_eval.evalsuite.train.sources import MqarSource
+from mom_eval.evalsuite.train.sources import KINDS, MqarSource
 from mom_eval.models import FAMILIES, Memories
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
@@ -28,6 +30,16 @@ def test_a_configuration_is_read_whole(config):
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.toml")), ids=lambda path: path.stem)
 def test_every_configuration_that_ships_is_sound(path):
     assert read(path).train.steps > 0
+
+
+def test_the_configuration_in_the_documentation_is_sound(tmp_path):
+    text = (CONFIGS.parent / "docs" / "training.md").read_text("utf-8")
+    path = tmp_path / "documented.toml"
+    path.write_text(text.partition("```toml")[2].partition("```")[0], "utf-8")
+    found = read(path)
+    assert {source.kind for source in found.data} == set(KINDS)
+    documented = {line.split(" ")[0] for line in path.read_text().splitlines()}
+    assert {field.name for field in fields(Training)} <= documented | {"z_loss"}
 
 
 def test_every_family_has_a_configuration_for_mqar():
