@@ -39,6 +39,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return type(value) is int and abs(value) <= LARGEST
     if get_origin(hint) is tuple:
         kinds = get_args(hint)
-        numbers = type(value) is tuple and all(type(x) in (int, float) for x in value)
-        return numbers and (kinds[-1] is ... or len(value) == len(kinds))
+        held = (str,) if kinds[0] is str else (int, float)
+        sound = type(value) is tuple and all(type(x) in held for x in value)
+        return sound and (kinds[-1] is ... or len(value) == len(kinds))
     return hint is Any or isinstance(value, hint)
