@@ -9,6 +9,7 @@ from mom_eval.cli.data import data, tasks
 from mom_eval.cli.doctor import doctor
 from mom_eval.cli.leaderboard import leaderboard
 from mom_eval.cli.models import models
+from mom_eval.cli.mqar import mqar
 from mom_eval.cli.ppl import ppl
 from mom_eval.cli.routing import routing
 from mom_eval.cli.run import run
@@ -40,5 +41,5 @@ def main() -> None:
     """How well a language model recalls what stands in a document, and how sure that is."""
 
 
-for command in (run, train, tasks, data, leaderboard, models, ppl, routing, doctor):
+for command in (run, mqar, train, tasks, data, leaderboard, models, ppl, routing, doctor):
     main.add_command(command)

@@ -14,6 +14,7 @@ from mom_eval.tasks.tokens import HFTokens, load_tokens
 
 if TYPE_CHECKING:
     from mom_eval.evalsuite.own_model import OwnModel
+    from mom_eval.models.lm import LM
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,19 @@ def from_checkpoint(checkpoint: Checkpoint, tokenizer: str | None, options: Opti
 
 
 def load_own(checkpoint: Checkpoint, tokenizer: Any, bos: bool, options: Options) -> "OwnModel":
+    """One of our own models from its files, with its tokenizer; raises as `load_lm` does."""
+    from mom_eval.evalsuite.own_model import OwnModel
+
+    lm = load_lm(
+        checkpoint,
+        device=options.device,
+        dtype=options.dtype,
+        allow_pickle=options.allow_pickle,
+    )
+    return OwnModel(lm, tokenizer, bos)
+
+
+def load_lm(checkpoint: Checkpoint, *, device: str, dtype: str, allow_pickle: bool) -> "LM":
     """One of our own models from its files.
 
     Raises:
@@ -216,21 +230,18 @@ def load_own(checkpoint: Checkpoint, tokenizer: Any, bos: bool, options: Options
     """
     import torch
 
-    from mom_eval.evalsuite.own_model import OwnModel
     from mom_eval.models.load import load
 
-    dtype = None
-    if options.dtype != "auto":
-        dtype = getattr(torch, options.dtype, None)
-        if not isinstance(dtype, torch.dtype):
+    kind = None
+    if dtype != "auto":
+        kind = getattr(torch, dtype, None)
+        if not isinstance(kind, torch.dtype):
             raise SettingError(
-                f"torch knows no dtype {options.dtype!r}; take auto, float32, bfloat16 or float16"
+                f"torch knows no dtype {dtype!r}; take auto, float32, bfloat16 or float16"
             )
-    elif torch.device(options.device).type == "cpu":
-        dtype = torch.float32  # a CPU would only convert to it and back
-    folder, pickled = checkpoint.folder, options.allow_pickle
-    lm = load(folder, device=options.device, dtype=dtype, allow_pickle=pickled)
-    return OwnModel(lm, tokenizer, bos)
+    elif torch.device(device).type == "cpu":
+        kind = torch.float32  # a CPU would only convert to it and back
+    return load(checkpoint.folder, device=device, dtype=kind, allow_pickle=allow_pickle)
 
 
 def from_memory(model: Any, tokenizer: Any, device: str) -> Loaded:
