@@ -192,6 +192,6 @@ def check_unique(checkpoints: list[Checkpoint]) -> None:
         if checkpoint.label in seen:
             raise ModelError(
                 f"two models are called {checkpoint.label}; tell them apart with"
-                f" --model NAME={checkpoint.id}"
+                f" NAME={checkpoint.id}"
             )
         seen[checkpoint.label] = checkpoint
