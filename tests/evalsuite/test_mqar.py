@@ -126,7 +126,8 @@ def test_what_cannot_be_asked_is_one_sentence(folder, tmp_path):
     wide = save(new_model(replace(CASES["gla-1"], vocab_size=60)), tmp_path / "wide")
     with pytest.raises(SettingError, match="gla-1-0 knows 50 tokens and wide 60, so they cannot"):
         mqar([gla, str(wide)], lengths=[24], pairs=[3])
-    with pytest.raises(ModelError, match="two models are called gla-1-0; tell them apart with NAME=gla-1-0"):
+    message = "two models are called gla-1-0; tell them apart with NAME=gla-1-0"
+    with pytest.raises(ModelError, match=message):
         mqar([gla, gla], lengths=[24], pairs=[3])
 
 
