@@ -4,6 +4,8 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Over tensors this small a second thread only waits, and where the cores are busy it waits long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("MOM_EVAL_DATA", None)
 
 from pathlib import Path
