@@ -90,7 +90,7 @@ def test_models_are_asked_the_same_and_compared_query_by_query(folder):
     text = markdown(board)
     assert "| again " in text
     assert "Against gla-1-0, in points:" in text
-    assert "Left out, since pairs and queries do not fit: 12/5." in text
+    assert "Left out (length/pairs), since pairs and queries do not fit: 12/5." in text
     cells = record(board)["models"][2]["cells"]
     assert cells[1]["accuracy"] == accuracy(other, SHAPE).value
     assert cells[1]["against_first"] == difference(other, first, SHAPE).value
