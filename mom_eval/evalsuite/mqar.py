@@ -5,7 +5,6 @@ Its tokens are numbers without a text, so models need no tokenizer, and none is 
 
 from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +17,9 @@ from mom_eval.evalsuite.engine.packed import portions
 from mom_eval.evalsuite.memory import Halving, at_once
 from mom_eval.evalsuite.progress import Bars, bars
 from mom_eval.evalsuite.run import versions
-from mom_eval.evalsuite.subjects import load_lm, pick_device
-from mom_eval.models import LM, known, packed
-from mom_eval.models.describe import checkpoint
+from mom_eval.evalsuite.subjects import Options, facts, load_lm, model_record, pick_device
+from mom_eval.models import LM, ModelConfig, cost, known, packed
+from mom_eval.models.load import read
 from mom_eval.results.mqar import MqarBoard, Row, Shape
 from mom_eval.tasks.mqar import IGNORE, Examples, Mqar
 
@@ -52,47 +51,74 @@ def mqar(
     Raises:
         MomEvalError: anything the user can mend.
     """
-    device = pick_device(device)
-    if examples < 1:
-        raise SettingError(f"--examples {examples} asks nothing; it must be 1 or more")
+    options = Options(
+        device=pick_device(device), dtype=dtype, backend="own", allow_pickle=allow_pickle
+    )
+    for name, value, least in (
+        ("--examples", examples, 1),
+        ("--pairs", min(pairs), 1),
+        ("--seed", seed, 0),
+    ):
+        if value < least:
+            raise SettingError(f"{name} {value} is too small; it must be {least} or more")
     found = [one for model in models for one in find(model, allow_pickle=allow_pickle)]
     check_unique(found)
-    facts = [_facts(one, allow_pickle) for one in found]
-    vocab = facts[0]["vocab_size"]
-    for one, fact in zip(found, facts, strict=True):
-        if fact["vocab_size"] != vocab:
-            raise SettingError(
-                f"{found[0].label} knows {vocab} tokens and {one.label} {fact['vocab_size']}, so"
-                " they cannot be asked the same examples; ask them apart"
-            )
+    configs = {one.label: _config(one, allow_pickle) for one in found}
+    vocab = _check_vocabulary(configs)
     asked = [Shape(*both) for both in product(sorted(set(lengths)), sorted(set(pairs)))]
     shapes, left_out = _fitting(asked, vocab)
-    rows = []
-    for one, fact in zip(found, facts, strict=True):
-        lm = load_lm(one, device=device, dtype=dtype, allow_pickle=allow_pickle).eval()
-        with bars(one.label, "examples") as shown:
-            right = {shape: _right(lm, shape, examples, seed, shown) for shape in shapes}
-        rows.append(Row(one.label, fact, right))
+    _check_limits(configs, max(shape.length for shape in shapes))
     return MqarBoard(
         vocab=vocab,
         examples=examples,
         seed=seed,
         shapes=shapes,
-        rows=rows,
+        rows=[_row(one, options, shapes, examples, seed) for one in found],
         left_out=left_out,
         versions=versions(),
     )
 
 
-def _facts(one: Checkpoint, allow_pickle: bool) -> dict[str, Any]:
+def _config(one: Checkpoint, allow_pickle: bool) -> ModelConfig:
+    """Sees that a model can be loaded, before another one is asked for a long time."""
     if one.gguf_file is not None or not known(one.folder):
         raise ModelError(
             f"{one.id} is of no layout that mom-eval's own models know (`mom-eval models` lists"
             " them), and MQAR is asked of those alone; name one of them"
         )
-    facts = checkpoint(one.folder, allow_pickle=allow_pickle)
-    shown = ("architecture", "vocab_size", "parameters", "state_bytes", "state_bytes_per_token")
-    return {"id": one.id, **{name: facts[name] for name in shown}}
+    one.check_pickle(allow_pickle)
+    return read(one.folder, allow_pickle=allow_pickle).model.config
+
+
+def _check_vocabulary(configs: dict[str, ModelConfig]) -> int:
+    """The vocabulary of all models.
+
+    Raises:
+        SettingError: they have several.
+    """
+    (first, one), *others = configs.items()
+    for label, other in others:
+        if other.vocab_size != one.vocab_size:
+            raise SettingError(
+                f"{first} knows {one.vocab_size} tokens and {label} {other.vocab_size}, so they"
+                " cannot be asked the same examples; ask them apart"
+            )
+    return one.vocab_size
+
+
+def _check_limits(configs: dict[str, ModelConfig], longest: int) -> None:
+    """Refuse examples that are longer than a model's attention was made for.
+
+    Raises:
+        SettingError: they are.
+    """
+    for label, config in configs.items():
+        limit = config.max_positions if config.attention_layers else None
+        if limit is not None and longest > limit:
+            raise SettingError(
+                f"{label} was made for {limit} tokens and {longest} are asked for; take smaller"
+                " --lengths"
+            )
 
 
 def _fitting(asked: list[Shape], vocab: int) -> tuple[list[Shape], list[Shape]]:
@@ -101,17 +127,19 @@ def _fitting(asked: list[Shape], vocab: int) -> tuple[list[Shape], list[Shape]]:
     Raises:
         SettingError: nothing can.
     """
-    fitting, left_out, why = [], [], ""
+    fitting, left_out, reasons = [], [], {}
     for shape in asked:
         try:
             Mqar(vocab=vocab, **shape._asdict())
         except ValueError as error:
             left_out.append(shape)
-            why = str(error)
+            # Sorted by how little is missing.
+            reasons[shape.pairs, -shape.length] = error
         else:
             fitting.append(shape)
     if not fitting:
-        raise SettingError(f"no --lengths and --pairs fit together: {why}")
+        closest = reasons[min(reasons)]
+        raise SettingError(f"no --lengths and --pairs fit together: {closest}")
     return fitting, left_out
 
 
@@ -119,6 +147,24 @@ def drawn(shape: Shape, vocab: int, examples: int, seed: int) -> Examples:
     """The examples of a difficulty, the same for every model of this vocabulary."""
     rng = np.random.default_rng([seed, _EVALUATION, *shape])
     return Mqar(vocab=vocab, **shape._asdict()).draw(rng, examples)
+
+
+def _row(
+    one: Checkpoint, options: Options, shapes: Sequence[Shape], examples: int, seed: int
+) -> Row:
+    """One model's answers; its weights are let go again."""
+    lm = load_lm(one, options)
+    with bars(one.label, "examples") as shown:
+        right = {shape: _right(lm, shape, examples, seed, shown) for shape in shapes}
+    counted = cost(lm.config, lm.embeddings.weight.dtype)
+    about = {
+        "model": model_record(one, "own", options) | facts(lm),
+        "architecture": lm.config.name,
+        "parameters": counted.parameters,
+        "state_bytes": counted.state_bytes,
+        "state_bytes_per_token": counted.state_bytes_per_token,
+    }
+    return Row(one.label, about, right)
 
 
 def _right(lm: LM, shape: Shape, examples: int, seed: int, shown: Bars) -> NDArray[np.bool_]:
@@ -149,10 +195,16 @@ def _right(lm: LM, shape: Shape, examples: int, seed: int, shown: Bars) -> NDArr
 
 @torch.inference_mode()
 def answered(lm: LM, examples: Examples) -> NDArray[np.bool_]:
-    """[N, pairs]: whether the value comes first behind each query, among all tokens."""
+    """[N, pairs]: whether the value comes first behind each query, among all tokens.
+
+    Raises:
+        ModelError: a logit is not a number.
+    """
     tokens, cu_seqlens = packed(examples.tokens.tolist(), lm.embeddings.weight.device)
     labels = examples.labels.ravel()
     (asked,) = np.nonzero(labels != IGNORE)
     logits = lm(tokens, cu_seqlens, at=torch.from_numpy(asked).to(tokens.device)).logits
+    if not bool(logits.isfinite().all()):
+        raise ModelError("the model gives logits that are no numbers; try --dtype float32")
     right = logits.argmax(-1).cpu().numpy() == labels[asked]
     return right.reshape(len(examples.tokens), -1)

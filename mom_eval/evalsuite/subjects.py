@@ -66,7 +66,7 @@ class Loaded:
             self._held = None
             held = self._load(bos)
             self._held = (bos, held)
-            self.subject = with_model_facts(self.subject, _facts(held.module))
+            self.subject = with_model_facts(self.subject, facts(held.module))
         return self._held[1]
 
     def check_limit(self, tokens: int, bos: bool) -> None:
@@ -92,8 +92,8 @@ class Loaded:
         gc.collect()
 
 
-def _facts(module: Any) -> dict[str, Any]:
-    """What `run.json` says of a loaded model besides what decides the run."""
+def facts(module: Any) -> dict[str, Any]:
+    """What is written down of a loaded model besides what decides its answers."""
     parameters = list(module.parameters()) if hasattr(module, "parameters") else None
     dtype = parameters[0].dtype if parameters else "unknown"
     return {
@@ -180,14 +180,7 @@ def from_checkpoint(checkpoint: Checkpoint, tokenizer: str | None, options: Opti
     subject = Subject(
         kind="model",
         label=checkpoint.label,
-        model={
-            "id": checkpoint.id,
-            "revision": checkpoint.revision,
-            "weights_sha256": checkpoint.sha256(),
-            "backend": backend,
-            "device": options.device.split(":")[0],
-            "asked_dtype": options.dtype,
-        },
+        model=model_record(checkpoint, backend, options),
         tokenizer={"id": tokens.name, "sha256": tokens.sha256},
     )
 
@@ -208,20 +201,26 @@ def from_checkpoint(checkpoint: Checkpoint, tokenizer: str | None, options: Opti
     return Loaded(subject, tokens, load)
 
 
+def model_record(checkpoint: Checkpoint, backend: str, options: Options) -> dict[str, Any]:
+    """What is written down of a model before its weights are read: it decides its answers."""
+    return {
+        "id": checkpoint.id,
+        "revision": checkpoint.revision,
+        "weights_sha256": checkpoint.sha256(),
+        "backend": backend,
+        "device": options.device.split(":")[0],
+        "asked_dtype": options.dtype,
+    }
+
+
 def load_own(checkpoint: Checkpoint, tokenizer: Any, bos: bool, options: Options) -> "OwnModel":
     """One of our own models from its files, with its tokenizer; raises as `load_lm` does."""
     from mom_eval.evalsuite.own_model import OwnModel
 
-    lm = load_lm(
-        checkpoint,
-        device=options.device,
-        dtype=options.dtype,
-        allow_pickle=options.allow_pickle,
-    )
-    return OwnModel(lm, tokenizer, bos)
+    return OwnModel(load_lm(checkpoint, options), tokenizer, bos)
 
 
-def load_lm(checkpoint: Checkpoint, *, device: str, dtype: str, allow_pickle: bool) -> "LM":
+def load_lm(checkpoint: Checkpoint, options: Options) -> "LM":
     """One of our own models from its files.
 
     Raises:
@@ -232,16 +231,17 @@ def load_lm(checkpoint: Checkpoint, *, device: str, dtype: str, allow_pickle: bo
 
     from mom_eval.models.load import load
 
-    kind = None
-    if dtype != "auto":
-        kind = getattr(torch, dtype, None)
-        if not isinstance(kind, torch.dtype):
+    dtype = None
+    if options.dtype != "auto":
+        dtype = getattr(torch, options.dtype, None)
+        if not isinstance(dtype, torch.dtype):
             raise SettingError(
-                f"torch knows no dtype {dtype!r}; take auto, float32, bfloat16 or float16"
+                f"torch knows no dtype {options.dtype!r}; take auto, float32, bfloat16 or float16"
             )
-    elif torch.device(device).type == "cpu":
-        kind = torch.float32  # a CPU would only convert to it and back
-    return load(checkpoint.folder, device=device, dtype=kind, allow_pickle=allow_pickle)
+    elif torch.device(options.device).type == "cpu":
+        dtype = torch.float32  # a CPU would only convert to it and back
+    folder, pickled = checkpoint.folder, options.allow_pickle
+    return load(folder, device=options.device, dtype=dtype, allow_pickle=pickled)
 
 
 def from_memory(model: Any, tokenizer: Any, device: str) -> Loaded:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from mom_eval.results.statistics import Interval
+
 
 def grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """A Markdown table, aligned for the eye and no wider than its words."""
@@ -11,6 +13,21 @@ def grid(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     rows.insert(1, ["-" * max(width, 3) for width in widths])
     padded = [map(str.ljust, row, widths) for row in rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in padded)
+
+
+def shown(value: Interval | None, scale: float, decimals: int, sign: str = "") -> str:
+    """`1.31 1.22-1.41`, and with the sign "+" `-0.12 -0.15/+0.09`.
+
+    The mean alone where there is no interval, a dash where there is neither.
+    """
+    if value is None:
+        return "-"
+    form = f"{sign}z.{decimals}f"
+    mean = f"{scale * value.value:{form}}"
+    if value.low is None or value.high is None:
+        return mean
+    between = "/" if sign else "-"
+    return f"{mean} {scale * value.low:{form}}{between}{scale * value.high:{form}}"
 
 
 def escaped(text: str) -> str:

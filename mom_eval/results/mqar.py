@@ -8,9 +8,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mom_eval.results.markdown import escaped, grid
-from mom_eval.results.statistics import Interval, paired, proportion
-from mom_eval.results.store import disk_errors
+from mom_eval.results.markdown import escaped, grid, shown
+from mom_eval.results.statistics import Interval, paired, share_of
 
 SCHEMA: Final = 1
 
@@ -48,19 +47,40 @@ class MqarBoard:
     @property
     def chance(self) -> float:
         """Of a guess among all values."""
-        return 1 / (self.vocab - self.vocab // 2)
+        return 1 / self.values
+
+    @property
+    def values(self) -> int:
+        """Tokens that are values."""
+        return self.vocab - self.vocab // 2
+
+    @property
+    def lengths(self) -> list[int]:
+        """Shortest first."""
+        return sorted({shape.length for shape in self.shapes})
+
+    def at(self, length: int) -> list[Shape]:
+        """The shapes of a length, fewest pairs first."""
+        return sorted(shape for shape in self.shapes if shape.length == length)
 
 
 def accuracy(row: Row, shape: Shape) -> Interval:
     """The share of queries that are answered right; the queries of an example are one cluster."""
     right = row.right[shape]
-    return proportion(right.ravel().astype(float), _examples(right))
+    return share_of(right.sum(1, dtype=float), np.full(len(right), float(shape.pairs)))
 
 
 def difference(row: Row, first: Row, shape: Shape) -> Interval:
     """A model's accuracy less the first one's, on the same queries."""
     a, b = row.right[shape], first.right[shape]
-    return paired(a.ravel().astype(float), b.ravel().astype(float), _examples(a))
+    examples = [str(example) for example in range(len(a)) for _ in range(shape.pairs)]
+    return paired(a.ravel().astype(float), b.ravel().astype(float), examples)
+
+
+def state(row: Row) -> str:
+    """Bytes that a sequence leaves behind: `12,296`, `8 + 256 a token`."""
+    grows = row.about["state_bytes_per_token"]
+    return f"{row.about['state_bytes']:,}" + (f" + {grows:,} a token" if grows else "")
 
 
 def heading(board: MqarBoard) -> list[str]:
@@ -69,37 +89,60 @@ def heading(board: MqarBoard) -> list[str]:
         "Multi-query associative recall, synthetic",
         f"vocabulary {board.vocab:,}",
         f"{board.examples:,} examples a cell",
+        f"seed {board.seed}",
         "all queries of an example count",
     ]
 
 
 def markdown(board: MqarBoard) -> str:
-    """A table of accuracies, and one of differences where there are several models."""
+    """The models; then accuracies and, where there are several, differences, a table a length."""
     what, *details = heading(board)
-    names = [f"{shape.length}/{shape.pairs}" for shape in board.shapes]
-    lines = [
-        [row.label, row.about["architecture"], f"{row.about['parameters']:,}", _state(row)]
-        + [_shown(accuracy(row, shape)) for shape in board.shapes]
+    models = [
+        [row.label, row.about["architecture"], f"{row.about['parameters']:,}", state(row)]
         for row in board.rows
     ]
-    lines.append(["chance", "", "", ""] + [f"{100 * board.chance:.1f}"] * len(names))
     parts = [
         f"## {escaped(what)}",
         escaped(", ".join(details)),
-        "Queries answered right in %, by length/pairs, with 95 % intervals:",
-        grid(["Model", "Architecture", "Parameters", "State, bytes", *names], lines),
+        grid(["Model", "Architecture", "Parameters", "State, bytes"], models),
     ]
-    if len(board.rows) > 1:
-        first, *others = board.rows
-        lines = [
-            [row.label] + [_shown(difference(row, first, shape), "+") for shape in board.shapes]
-            for row in others
-        ]
-        parts += [f"Against {escaped(first.label)}, in points:", grid(["Model", *names], lines)]
+    for length in board.lengths:
+        parts += [f"Queries answered right at {length:,} tokens, %:", _accuracies(board, length)]
+        if len(board.rows) > 1:
+            first = escaped(board.rows[0].label)
+            parts += [f"Against {first}, in points:", _differences(board, length)]
+    notes = [
+        f"- Chance draws among all {board.values:,} values, *any value read* among those of the"
+        " example. 95 % intervals are over examples."
+    ]
     if board.left_out:
         words = ", ".join(f"{shape.length}/{shape.pairs}" for shape in board.left_out)
-        parts.append(f"- Left out, since pairs and queries do not fit: {words}.")
-    return "\n\n".join(parts)
+        notes.append(f"- Left out (length/pairs), since pairs and queries do not fit: {words}.")
+    return "\n\n".join([*parts, "\n".join(notes)])
+
+
+def _accuracies(board: MqarBoard, length: int) -> str:
+    shapes = board.at(length)
+    lines = [
+        [row.label, *(shown(accuracy(row, shape), 100, 1) for shape in shapes)]
+        for row in board.rows
+    ]
+    lines.append(["any value read", *(f"{100 / shape.pairs:.1f}" for shape in shapes)])
+    lines.append(["chance", *[f"{100 * board.chance:.1f}"] * len(shapes)])
+    return grid(["Model", *map(_column, shapes)], lines)
+
+
+def _differences(board: MqarBoard, length: int) -> str:
+    shapes, (first, *others) = board.at(length), board.rows
+    lines = [
+        [row.label, *(shown(difference(row, first, shape), 100, 1, "+") for shape in shapes)]
+        for row in others
+    ]
+    return grid(["Model", *map(_column, shapes)], lines)
+
+
+def _column(shape: Shape) -> str:
+    return f"{shape.pairs:,} {'pairs' if shape.pairs > 1 else 'pair'}"
 
 
 def record(board: MqarBoard) -> dict[str, Any]:
@@ -146,36 +189,12 @@ def write(board: MqarBoard, out: Path) -> list[Path]:
     Raises:
         RunError: the folder cannot be written.
     """
-    from mom_eval.results.plot_files import write_figures
+    from mom_eval.results.plot_files import write_report
     from mom_eval.results.plot_mqar import mqar_figure
 
     texts = {"mqar.json": as_json(board), "mqar.md": markdown(board)}
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            (out / name).write_text(text + "\n", encoding="utf-8")
-    figures = write_figures(lambda: {"mqar": mqar_figure(board)}, out)
-    return [*(out / name for name in texts), *figures]
-
-
-def _examples(right: NDArray[np.bool_]) -> list[str]:
-    examples, pairs = right.shape
-    return [str(example) for example in range(examples) for _ in range(pairs)]
-
-
-def _state(row: Row) -> str:
-    grows = row.about["state_bytes_per_token"]
-    return f"{row.about['state_bytes']:,}" + (f" + {grows:,} a token" if grows else "")
+    return write_report(texts, lambda: {"mqar": mqar_figure(board)}, out)
 
 
 def _record(name: str, value: Interval) -> dict[str, float | None]:
     return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
-
-
-def _shown(value: Interval, sign: str = "") -> str:
-    """`97.1 96.5-97.6`; `+1.2 +0.8/+1.6` with a sign."""
-    shown = f"{100 * value.value:{sign}z.1f}"
-    if value.low is None or value.high is None:
-        return shown
-    between = "/" if sign else "-"
-    return f"{shown} {100 * value.low:{sign}z.1f}{between}{100 * value.high:{sign}z.1f}"

@@ -10,9 +10,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mom_eval.results.markdown import escaped, grid
+from mom_eval.results.markdown import escaped, grid, shown
 from mom_eval.results.statistics import Interval, ratio
-from mom_eval.results.store import disk_errors
 
 SCHEMA: Final = 1
 Floats = NDArray[np.float64]
@@ -113,8 +112,8 @@ def markdown(found: Perplexity) -> str:
     lengths = [
         [
             f"{row.length:,}",
-            _shown(row.bits_per_byte),
-            _shown(row.change, "+") if row.change else "-",
+            shown(row.bits_per_byte, 1, 3),
+            shown(row.change, 1, 3, "+"),
             f"{row.perplexity:,.2f}",
         ]
         for row in by_length(found)
@@ -182,28 +181,16 @@ def write(found: Perplexity, out: Path) -> list[Path]:
     Raises:
         RunError: the folder cannot be written.
     """
-    from mom_eval.results.plot_files import write_figures
+    from mom_eval.results.plot_files import write_report
     from mom_eval.results.plot_perplexity import perplexity_figure
 
-    path = out / "ppl.json"
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(as_json(found) + "\n", encoding="utf-8")
-    return [path, *write_figures(lambda: {"ppl": perplexity_figure(found)}, out)]
+    texts = {"ppl.json": as_json(found)}
+    return write_report(texts, lambda: {"ppl": perplexity_figure(found)}, out)
 
 
 def _record(name: str, value: Interval | None) -> dict[str, float | None]:
     ends = (value.value, value.low, value.high) if value else (None, None, None)
     return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
-
-
-def _shown(value: Interval, sign: str = "") -> str:
-    """`1.234 1.200-1.268`; `-0.012 -0.015/-0.009` with a sign."""
-    shown = f"{value.value:{sign}z.3f}"
-    if value.low is None or value.high is None:
-        return shown
-    between = "/" if sign else "-"
-    return f"{shown} {value.low:{sign}z.3f}{between}{value.high:{sign}z.3f}"
 
 
 def _ends(value: Interval) -> str:

@@ -1,4 +1,4 @@
-"""Figures -> PNG and SVG files."""
+"""Figures -> PNG and SVG files, with texts beside them."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from mom_eval.errors import RunError
 from mom_eval.results.plot_style import STYLE
+from mom_eval.results.store import disk_errors
 
 
 def write_figures(draw: Callable[[], Mapping[str, Figure]], out: Path) -> list[Path]:
@@ -36,3 +37,18 @@ def write_figures(draw: Callable[[], Mapping[str, Figure]], out: Path) -> list[P
                     ) from error
                 written.append(path)
     return written
+
+
+def write_report(
+    texts: Mapping[str, str], draw: Callable[[], Mapping[str, Figure]], out: Path
+) -> list[Path]:
+    """Write texts by their file names, and figures as `write_figures` does; returns the files.
+
+    Raises:
+        RunError: the folder cannot be written.
+    """
+    with disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            (out / name).write_text(text + "\n", encoding="utf-8")
+    return [*(out / name for name in texts), *write_figures(draw, out)]

@@ -36,7 +36,7 @@ def haystack_by_depth(boards: Sequence[Board]) -> Figure:
         for axis, column in zip(line, tasks, strict=True):
             _map(axis, _fields(boards, row, column, lengths, depths), boards[0], norm)
         line[0].set_yticks(range(len(depths)), [f"{depth:g}" for depth in depths])
-        name = plot_style.shown_name(row, 24)
+        name = plot_style.shown_name(row.name, 24)
         label = f"{name}\n(reference)" if row.kind == "reference" else name
         line[0].set_ylabel(label, rotation=0, ha="right", va="center")
     for axis, column in zip(axes[0], tasks, strict=True):

@@ -105,5 +105,5 @@ def _order(boards: Sequence[Board]) -> list[str]:
 
 def _legend(axis: Axes, rows: Sequence[Row], found: Mapping[str, Look]) -> None:
     handles = [Line2D([], [], ms=4, **plot_style.line_style(look)) for look in found.values()]
-    names = [plot_style.shown_name(row) for row in rows]
+    names = [plot_style.shown_name(row.name) for row in rows]
     axis.legend(handles, names, loc="upper left", frameon=False, fontsize=8, labelspacing=0.35)

@@ -20,7 +20,7 @@ def scores_by_task(board: Board) -> Figure:
     height = 0.55 + 0.215 * max(len(board.rows), 3)
     columns = min(4, len(panels) + 1)
     figure, axes = plot_style.panel_grid(len(panels), (2.35, height), columns, sharey=True)
-    width = max(len(plot_style.shown_name(row)) for row in board.rows)
+    width = max(len(plot_style.shown_name(row.name)) for row in board.rows)
     figure.set_figwidth(2.35 * columns + 0.065 * width)
     largest = _largest(board)
     for axis, column in zip(axes, panels, strict=False):
@@ -48,7 +48,7 @@ def _panel(axis: Axes, board: Board, column: Column | None) -> None:
             axis.plot(ends, [place, place], color=color, lw=1.6, solid_capstyle="butt")
         face = color if row.kind == "model" else "white"
         axis.plot([value], [place], marker, color=color, mfc=face, ms=5, mew=1.2)
-    names = [plot_style.shown_name(row) for row in board.rows]
+    names = [plot_style.shown_name(row.name) for row in board.rows]
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(board.rows) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)

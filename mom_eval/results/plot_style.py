@@ -47,15 +47,20 @@ class Look(NamedTuple):
 
 def looks(rows: Sequence[Row]) -> dict[str, Look]:
     """A look for each row, by name: colour and marker differ, references are grey and dashed."""
-    models = [row.name for row in rows if row.kind != "reference"]
+    found = model_looks([row.name for row in rows if row.kind != "reference"])
     references = [row.name for row in rows if row.kind == "reference"]
+    for place, name in enumerate(references):
+        found[name] = Look(GREY, MARKERS[place % len(MARKERS)], ":")
+    return found
+
+
+def model_looks(names: Sequence[str]) -> dict[str, Look]:
+    """A look for each model, by name."""
     found = {}
-    for place, name in enumerate(models):
+    for place, name in enumerate(names):
         turn = place // len(PALETTE)
         marker = MARKERS[(place + 3 * turn) % len(MARKERS)]
         found[name] = Look(PALETTE[place % len(PALETTE)], marker, "-" if turn % 2 == 0 else "-.")
-    for place, name in enumerate(references):
-        found[name] = Look(GREY, MARKERS[place % len(MARKERS)], ":")
     return found
 
 
@@ -65,9 +70,9 @@ def line_style(look: Look) -> dict[str, Any]:
     return {"color": look.color, "marker": look.marker, "ls": look.line, "mfc": face}
 
 
-def shown_name(row: Row, width: int = 30) -> str:
-    """A row's name on one line and no wider than a plot can bear."""
-    text = shorten("".join(c if c.isprintable() else " " for c in row.name), 200)
+def shown_name(name: str, width: int = 30) -> str:
+    """A name on one line and no wider than a plot can bear."""
+    text = shorten("".join(c if c.isprintable() else " " for c in name), 200)
     return text if len(text) <= width else f"{text[: width // 2 - 1]}…{text[-width // 2 :]}"
 
 

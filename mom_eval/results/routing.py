@@ -9,9 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mom_eval.results.markdown import escaped, grid
+from mom_eval.results.markdown import escaped, grid, shown
 from mom_eval.results.statistics import Interval, lift, ratio, share_of
-from mom_eval.results.store import disk_errors
 
 SCHEMA: Final = 1
 Floats = NDArray[np.float64]
@@ -132,13 +131,13 @@ def markdown(found: Routing) -> str:
             *(f"{100 * one.value:.1f}" for one in layer.load),
             f"{layer.load_entropy:.2f}",
             f"{layer.router_entropy.value:.2f}",
-            _shown(layer.changes, 100, 1),
+            shown(layer.changes, 100, 1),
             f"{100 * layer.chance:.1f}",
         ]
         for index, layer in layers.items()
     ]
     kinds = [
-        [f"{index}.m{m}", *(_shown(one, 1, 2) for one in row)]
+        [f"{index}.m{m}", *(shown(one, 1, 2) for one in row)]
         for index, layer in layers.items()
         for m, row in enumerate(layer.lifts)
     ]
@@ -201,25 +200,12 @@ def write(found: Routing, out: Path) -> list[Path]:
     Raises:
         RunError: the folder cannot be written.
     """
-    from mom_eval.results.plot_files import write_figures
+    from mom_eval.results.plot_files import write_report
     from mom_eval.results.plot_routing import routing_figure
 
-    path = out / "routing.json"
-    with disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        path.write_text(as_json(found) + "\n", encoding="utf-8")
-    return [path, *write_figures(lambda: {"routing": routing_figure(found)}, out)]
+    texts = {"routing.json": as_json(found)}
+    return write_report(texts, lambda: {"routing": routing_figure(found)}, out)
 
 
 def _record(value: Interval) -> dict[str, float | None]:
     return {"value": value.value, "low": value.low, "high": value.high}
-
-
-def _shown(value: Interval | None, scale: float, decimals: int) -> str:
-    """`1.31 1.22-1.41`; the mean alone where there is no interval, a dash where there is none."""
-    if value is None:
-        return "-"
-    shown = f"{scale * value.value:.{decimals}f}"
-    if value.low is None or value.high is None:
-        return shown
-    return f"{shown} {scale * value.low:.{decimals}f}-{scale * value.high:.{decimals}f}"

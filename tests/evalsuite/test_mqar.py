@@ -1,13 +1,16 @@
 """MQAR as a task: what counts as right, on the same examples for every model."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
+from mom_eval.cli import main
 from mom_eval.errors import ModelError, SettingError
 from mom_eval.evalsuite import mqar as module
 from mom_eval.evalsuite.mqar import answered, drawn, mqar
@@ -87,7 +90,7 @@ def test_models_are_asked_the_same_and_compared_query_by_query(folder):
     text = markdown(board)
     assert "| again " in text
     assert "Against gla-1-0, in points:" in text
-    assert "Left out, since pairs and queries do not fit: 12/5." in text
+    assert "Left out (length/pairs), since pairs and queries do not fit: 12/5." in text
     cells = record(board)["models"][2]["cells"]
     assert cells[1]["accuracy"] == accuracy(other, SHAPE).value
     assert cells[1]["against_first"] == difference(other, first, SHAPE).value
@@ -119,16 +122,63 @@ def test_a_batch_that_is_too_large_is_halved(folder, monkeypatch):
 
 def test_what_cannot_be_asked_is_one_sentence(folder, tmp_path):
     gla = folder("gla-1")
-    with pytest.raises(SettingError, match="no --lengths and --pairs fit together: 9 pairs"):
-        mqar([gla], lengths=[24], pairs=[9])
-    with pytest.raises(SettingError, match="--examples 0 asks nothing"):
-        mqar([gla], lengths=[24], pairs=[3], examples=0)
+    message = "no --lengths and --pairs fit together: 7 pairs .* at least 28 tokens, not 24"
+    with pytest.raises(SettingError, match=message):
+        mqar([gla], lengths=[8, 24], pairs=[7, 9])
+    for change, what in (
+        ({"examples": 0}, "--examples 0 is too small; it must be 1 or more"),
+        ({"pairs": [4, 0]}, "--pairs 0 is too small; it must be 1 or more"),
+        ({"seed": -1}, "--seed -1 is too small; it must be 0 or more"),
+    ):
+        with pytest.raises(SettingError, match=what):
+            mqar([gla], **{"lengths": [24], "pairs": [3], **change})
     wide = save(new_model(replace(CASES["gla-1"], vocab_size=60)), tmp_path / "wide")
     with pytest.raises(SettingError, match="gla-1-0 knows 50 tokens and wide 60, so they cannot"):
         mqar([gla, str(wide)], lengths=[24], pairs=[3])
     message = "two models are called gla-1-0; tell them apart with NAME=gla-1-0"
     with pytest.raises(ModelError, match=message):
         mqar([gla, gla], lengths=[24], pairs=[3])
+
+
+def test_what_a_model_cannot_answer_is_one_sentence(tmp_path):
+    short = replace(CASES["transformer"], max_positions=24)
+    path = str(save(new_model(short), tmp_path / "short"))
+    assert mqar([path], lengths=[24], pairs=[3], examples=2).rows[0].right[SHAPE].shape == (2, 3)
+    with pytest.raises(SettingError, match="short was made for 24 tokens and 26 are asked for"):
+        mqar([path], lengths=[24, 26], pairs=[3])
+    broken = new_model(CASES["gla-1"])
+    with torch.no_grad():
+        broken.norm.weight[0] = torch.nan
+    path = str(save(broken, tmp_path / "broken"))
+    with pytest.raises(ModelError, match="logits that are no numbers; try --dtype float32"):
+        mqar([path], lengths=[24], pairs=[3])
+
+
+def test_the_record_says_which_weights_ran_and_how(folder):
+    board = mqar([folder("gla-1")], lengths=[24], pairs=[3], examples=2, dtype="bfloat16")
+    model = record(board)["models"][0]
+    assert len(model["model"]["weights_sha256"]) == 64
+    assert model["model"]["dtype"] == "bfloat16"
+    assert model["model"]["ran_on"] == "cpu"
+    lm = new_model(CASES["gla-1"]).bfloat16()
+    assert model["state_bytes"] == lm.empty_state(1).nbytes()
+
+
+def test_the_command(folder, tmp_path):
+    words = ["mqar", f"a={folder('gla-1')}", f"b={folder('gla-1', 1)}", "--lengths", "24,32"]
+    words += ["--pairs", "3,99", "--examples", "5", "--out", str(tmp_path / "out")]
+    table = CliRunner().invoke(main, words)
+    as_json = CliRunner().invoke(main, [*words, "--json"])
+    assert table.exit_code == as_json.exit_code == 0, table.output
+    assert "Multi-query associative recall, synthetic" in table.stdout
+    kept = json.loads(as_json.stdout)
+    assert [model["label"] for model in kept["models"]] == ["a", "b"]
+    assert kept == json.loads((tmp_path / "out" / "mqar.json").read_text("utf-8"))
+    written = [line.rsplit("/", 1)[1] for line in table.stderr.splitlines()]
+    assert written == ["mqar.json", "mqar.md", "mqar.png", "mqar.svg"]
+    wrong = CliRunner().invoke(main, [*words, "--seed", "-1"])
+    assert wrong.exit_code == 1
+    assert wrong.stderr.startswith("Error: --seed -1 is too small")
 
 
 def test_a_model_of_another_layout_is_one_sentence(tiny_llama):
