@@ -26,7 +26,7 @@ from mom_eval.evalsuite.train.heldout import Heldout
 from mom_eval.evalsuite.train.mixture import Batch, Mixture
 from mom_eval.evalsuite.train.optimizer import Optimizer, rate
 from mom_eval.evalsuite.train.progress import training_bar
-from mom_eval.models import LM, load
+from mom_eval.models import LM, cast, load
 from mom_eval.models.balance import load_balance, z_loss
 from mom_eval.tasks.tokens import HFTokens, load_tokens
 
@@ -165,12 +165,17 @@ class Trainer:
             losses.loss += float(part.detach())
             losses.balance += float(balance.detach())
             self.read += len(batch.tokens)
-        if not math.isfinite(losses.loss):
+        self._check(losses.loss, "loss", step)
+        norm = self.optimizer.step(step - 1)
+        self._check(norm, "gradients' norm", step)
+        return losses, norm
+
+    def _check(self, value: float, what: str, step: int) -> None:
+        if not math.isfinite(value):
             raise RunError(
-                f"the loss is no number at step {step:,}; take a lower rate, more warmup or"
+                f"the {what} is no number at step {step:,}; take a lower rate, more warmup or"
                 f" float32, and another --out or the last checkpoint of {self.folder.path}"
             )
-        return losses, self.optimizer.step(step - 1)
 
     def _loss(self, batch: Batch, labels: int) -> tuple[Tensor, Tensor]:
         """The batch's part of the mean over all labels, and what keeps routers balanced."""
@@ -242,7 +247,7 @@ def _model(config: Config, device: str, tokens: HFTokens | None) -> tuple[LM, HF
         lm = LM(config.model)
         torch.manual_seed(config.train.seed)
         lm.reset_parameters()
-        lm.to(device, dtype)
+        cast(lm, dtype).to(device)
     else:
         assert config.start is not None
         found = find(config.start)
