@@ -110,6 +110,12 @@ class Trainer:
         self.training: Training = config.train
         vocab, seed = lm.config.vocab_size, self.training.seed
         readers = [one.reader(tokens, vocab, seed, heldout=False) for one in config.data]
+        for one, reader in zip(config.data, readers, strict=True):
+            if reader.left_out:
+                say(
+                    f"{one.name}: {reader.left_out:,} of {reader.left_out + reader.documents:,}"
+                    " questions are left out, since no answer stands in the prompt"
+                )
         self.mixture = Mixture(readers, [one.weight for one in config.data], seed)
         self.heldout = Heldout(config.heldout, tokens, vocab, self.training)
         self.optimizer = Optimizer(lm, self.training)

@@ -77,6 +77,12 @@ def test_every_family_has_a_configuration_for_mqar():
         ("balance = 0.01", "balance = -0.01", r"balance = -0.01; it must be 0 or more$"),
         ('"gated_deltanet"', "3", r"\[model\]: no family 3; known: linear_attn, "),
         ('kind = "mqar"', 'kind = ["mqar"]', r"\[\[data\]\] 1: kind = \['mqar'\]; known: text"),
+        ('kind = "mqar"\nlength = 16\npairs = 2', 'kind = "text"\nfile = "a"\nlength = 0',
+         r"\[\[data\]\] 1: length = 0; it must be 1 or more$"),
+        ('kind = "mqar"\nlength = 16\npairs = 2', 'kind = "recall"\ndata = "sample"\nlength = 9',
+         r"\[\[data\]\] 1: length = 9; beside an answer of 48 tokens it must be 96 or more$"),
+        ('kind = "mqar"\nlength = 16\npairs = 2',
+         'kind = "recall"\ndata = "sample"\nlength = 96\ntasks = []', r"tasks = \[\]; known: fda"),
         ("[model]", "tokenizer = 3\n[model]", r"small.toml: tokenizer is a folder or a hub id, no"),
     ],
 )  # fmt: skip
@@ -105,6 +111,7 @@ def test_what_cannot_be_is_one_sentence(small, old, new, sentence):
         ('family = "gated_deltanet"', "attention_layers = [0, 1]", r"attention_layers are named"),
     ],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
 def test_a_shape_that_makes_no_model_is_one_sentence(small, old, new, sentence):
     with pytest.raises(SettingError, match=sentence) as error:
         read(small((old, new)))

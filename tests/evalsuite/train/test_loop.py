@@ -104,6 +104,13 @@ def test_documents_do_not_see_each_other(config, tmp_path):
     torch.testing.assert_close(packed, torch.cat(alone))
 
 
+def test_held_out_sources_of_one_name_are_told_apart(small, tmp_path):
+    twice = '[[heldout]]\nkind = "mqar"\nlength = 16\npairs = 2\n'
+    trained(small(("[[heldout]]", twice * 2 + "[[heldout]]")), tmp_path / "out")
+    names = [row["source"] for row in curve(tmp_path / "out", "heldout.csv")]
+    assert names[:3] == ["mqar 16/2", "mqar 16/2 2", "mqar 16/2 3"]
+
+
 def test_bfloat16_keeps_steps_that_it_could_not_hold(config, tmp_path):
     small = config(("rate = 1e-2", "rate = 1e-5"), ('device = "cpu"', 'dtype = "bfloat16"'))
     lm = LM(small.model).to(torch.bfloat16)
