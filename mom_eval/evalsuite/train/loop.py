@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mom_eval.errors import RunError, SettingError
 from mom_eval.evalsuite.checkpoints import find
+from mom_eval.evalsuite.memory import out_of_memory
 from mom_eval.evalsuite.subjects import pick_device
 from mom_eval.evalsuite.train.config import Config, Training
 from mom_eval.evalsuite.train.folder import Folder
@@ -79,7 +80,8 @@ def train(
     folder.check(file, config.raw, resume=resume)
     device = pick_device(config.train.device)
     tokens = load_tokens(config.tokenizer) if config.tokenizer else None
-    lm, tokens = _model(config, device, tokens)
+    with _enough_memory("the model", "a smaller one or another device"):
+        lm, tokens = _model(config, device, tokens)
     trainer = Trainer(config, lm, tokens, folder, device, say)
     begin = trainer.restore()
     if profile and config.train.steps - begin < 5:
@@ -161,20 +163,24 @@ class Trainer:
         ]
         # Labels, not batches, weigh alike: so it is one big batch, however it is cut.
         labels = sum(len(batch.labels) for batch in batches)
-        if not labels:
-            raise SettingError("a batch asks for nothing; take a larger batch_tokens")
         losses = Losses()
-        for batch in batches:
-            part, balance = self._loss(batch, labels)
-            (part + balance).backward()
-            self.optimizer.collect()
-            losses.loss += float(part.detach())
-            losses.balance += float(balance.detach())
-            self.read += len(batch.tokens)
-        self._check(losses.loss, "loss", step)
-        norm = self.optimizer.step(step - 1)
+        with _enough_memory(f"step {step:,}", self._smaller):
+            for batch in batches:
+                part, balance = self._loss(batch, labels)
+                (part + balance).backward()
+                self.optimizer.collect()
+                losses.loss += float(part.detach())
+                losses.balance += float(balance.detach())
+                self.read += len(batch.tokens)
+            self._check(losses.loss, "loss", step)
+            norm = self.optimizer.step(step - 1)
         self._check(norm, "gradients' norm", step)
         return losses, norm
+
+    @property
+    def _smaller(self) -> str:
+        now = f"{self.training.batch_tokens:,} and {self.training.accumulate:,}"
+        return f"a smaller batch_tokens with a larger accumulate than {now}"
 
     def _check(self, value: float, what: str, step: int) -> None:
         if not math.isfinite(value):
@@ -209,7 +215,9 @@ class Trainer:
     def _measure(self, step: int) -> None:
         if step != self.training.steps and not self._due(self.training.heldout_every, step):
             return
-        for row in self.heldout.measure(self.lm, self.device):
+        with _enough_memory("the held-out loss", self._smaller):
+            rows = self.heldout.measure(self.lm, self.device)
+        for row in rows:
             self.folder.add("heldout.csv", {"step": step, "tokens": self.read, **row})
             self.say(
                 f"step {step:,}  {row['source']}: held-out loss {row['loss']:.4f},"
@@ -244,6 +252,16 @@ class Trainer:
             schedule=torch.profiler.schedule(wait=1, warmup=1, active=3, repeat=1),
             on_trace_ready=written,
         )
+
+
+@contextmanager
+def _enough_memory(where: str, mend: str) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise RunError(f"out of memory at {where}; take {mend}, and another --out") from error
 
 
 def _model(config: Config, device: str, tokens: HFTokens | None) -> tuple[LM, HFTokens | None]:
