@@ -4,7 +4,7 @@ from mom_eval.models.config import AttentionOptions, ModelConfig
 from mom_eval.models.cost import Cost, cost
 from mom_eval.models.families import FAMILIES
 from mom_eval.models.lm import LM, Output, packed
-from mom_eval.models.load import known, load
+from mom_eval.models.load import cast, known, load
 from mom_eval.models.memory import Memories
 from mom_eval.models.save import save
 from mom_eval.models.state import State
@@ -18,6 +18,7 @@ __all__ = [
     "ModelConfig",
     "Output",
     "State",
+    "cast",
     "cost",
     "known",
     "load",

@@ -81,11 +81,7 @@ def load(
     """
     plan = read(folder, allow_pickle=allow_pickle)
     model, tensors, names = plan.model, plan.tensors, plan.names
-    model.to(dtype or plan.dtype)
-    for name, parameter in model.named_parameters():
-        if name.rsplit(".", 1)[-1] in FLOAT32:
-            parameter.data = parameter.data.float()
-    model.to_empty(device=device)
+    cast(model, dtype or plan.dtype).to_empty(device=device)
     if model.config.tie_embeddings:
         model.head.weight = model.embeddings.weight
     pieces = model.pieces()
@@ -93,6 +89,14 @@ def load(
         for name, held in names.items():
             _fill([pieces[piece] for piece in held], tensors[name])
     return model.eval()
+
+
+def cast(model: LM, dtype: torch.dtype) -> LM:
+    """The model with weights of a dtype; what gates are made of is in float32."""
+    for name, parameter in model.named_parameters():
+        gates = name.rsplit(".", 1)[-1] in FLOAT32
+        parameter.data = parameter.data.to(torch.float32 if gates else dtype)
+    return model
 
 
 def _shaped(config: ModelConfig, tensors: Tensors) -> LM:

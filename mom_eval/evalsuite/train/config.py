@@ -11,6 +11,7 @@ from mom_eval.errors import SettingError, nearest
 from mom_eval.evalsuite.train.sources import KINDS
 from mom_eval.models import FAMILIES, AttentionOptions, Memories, ModelConfig
 from mom_eval.models.fields import build
+from mom_eval.models.trial import try_out
 
 T = TypeVar("T")
 SECTIONS = ("model", "train", "data", "heldout", "tokenizer", "start")
@@ -65,6 +66,13 @@ class Training:
                 raise ValueError(f"{name} = {value}; it must be 1 or more")
         if self.rate <= 0 or self.clip <= 0:
             raise ValueError("rate and clip must be above 0")
+        for name in ("weight_decay", "balance", "z_loss", "seed"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} = {getattr(self, name)}; it must be 0 or more")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas = {list(self.betas)}; they must be from 0 to below 1")
+        if not 0 <= self.final_rate <= 1:
+            raise ValueError(f"final_rate = {self.final_rate}; it must be from 0 to 1, a share")
         if not 0 <= self.warmup <= self.steps:
             raise ValueError(f"warmup = {self.warmup} of {self.steps} steps")
         if self.dtype not in ("float32", "bfloat16"):
@@ -116,8 +124,8 @@ def read(path: Path) -> Config:
     )  # fmt: skip
     config = Config(
         model=_model(raw["model"], f"{path} [model]") if "model" in raw else None,
-        start=_place(raw["start"], path.parent) if "start" in raw else None,
-        tokenizer=_place(raw["tokenizer"], path.parent) if "tokenizer" in raw else None,
+        start=_folder(raw, "start", path),
+        tokenizer=_folder(raw, "tokenizer", path),
         train=_build(Training, raw.get("train", {}), f"{path} [train]"),
         data=data,
         heldout=heldout,
@@ -140,9 +148,11 @@ def _tables(raw: Mapping[str, Any], name: str, path: Path) -> list[Any]:
     return tables
 
 
-def _source(table: dict[str, Any], where: str, folder: Path) -> Any:
+def _source(table: Any, where: str, folder: Path) -> Any:
+    if not isinstance(table, dict):
+        raise SettingError(f"{where} is a section, not {table!r}")
     kind = table.get("kind")
-    if kind not in KINDS:
+    if kind not in list(KINDS):
         raise SettingError(f"{where}: kind = {kind!r}; known: {', '.join(KINDS)}")
     rest = {key: value for key, value in table.items() if key != "kind"}
     source = _build(KINDS[kind], rest, where)
@@ -154,22 +164,52 @@ def _source(table: dict[str, Any], where: str, folder: Path) -> Any:
 
 
 def _place(text: str, folder: Path) -> str:
-    """A path relative to the configuration; hub ids, `sample` and absolute paths stay."""
+    """A path relative to the configuration; absolute ones and the names of sources stay."""
     text = os.path.expandvars(os.path.expanduser(text))
-    return str(folder / text) if (folder / text).exists() else text
+    return text if text in ("sample", "hub") else str(folder / text)
 
 
-def _model(table: dict[str, Any], where: str) -> ModelConfig:
+def _folder(raw: Mapping[str, Any], name: str, path: Path) -> str | None:
+    """A folder relative to the configuration, or whatever else names a model on the hub."""
+    text = raw.get(name)
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise SettingError(f"{path}: {name} is a folder or a hub id, not {text!r}")
+    place = _place(text, path.parent)
+    return place if Path(place).exists() else os.path.expandvars(os.path.expanduser(text))
+
+
+def _model(table: Any, where: str) -> ModelConfig:
+    if not isinstance(table, dict):
+        raise SettingError(f"{where} is a section, not {table!r}")
     values, family = dict(table), table.get("family")
     if family is not None:
-        if family not in FAMILIES:
-            raise SettingError(f"{where}: no family {family!r}; {nearest(family, list(FAMILIES))}")
+        if family not in list(FAMILIES):
+            hint = nearest(str(family), list(FAMILIES))
+            raise SettingError(f"{where}: no family {family!r}; {hint}")
         options = FAMILIES[family].Options
         values["options"] = _build(options, values.get("options", {}), f"{where} options")
     for name, kind in (("memories", Memories), ("attention", AttentionOptions)):
         if name in values:
             values[name] = _build(kind, values[name], f"{where} {name}")
-    return _build(ModelConfig, values, where)
+    config = _build(ModelConfig, values, where)
+    idle = {
+        "options": family is None and config.options is not None,
+        "memories": family is None and config.memories is not None,
+        "attention": config.attention is not None and not config.attention_layers,
+    }
+    for name, unused in idle.items():
+        if unused:
+            needs = "attention_layers" if name == "attention" else "a family"
+            raise SettingError(
+                f"{where} {name} changes nothing without {needs}; add it or leave {name} out"
+            )
+    try:
+        try_out(config)
+    except ValueError as error:
+        raise SettingError(f"{where}: {error}") from None
+    return config
 
 
 def _build(kind: type[T], values: Any, where: str) -> T:
@@ -188,8 +228,9 @@ def _build(kind: type[T], values: Any, where: str) -> T:
     except TypeError as error:
         missing = str(error).partition("argument")[2].lstrip("s: ")
         raise SettingError(f"{where} lacks {missing}") from None
-    except ValueError as error:
-        raise SettingError(f"{where}: {error}, which cannot be") from None
+    except (ValueError, ArithmeticError) as error:
+        mend = "" if ";" in str(error) else ", which cannot be"
+        raise SettingError(f"{where}: {error}{mend}") from None
 
 
 def _known(values: Mapping[str, Any], known: Any, where: str) -> None:

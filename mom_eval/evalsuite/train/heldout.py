@@ -1,6 +1,7 @@
 """The loss on what is not trained on."""
 
 from collections.abc import Sequence
+from itertools import chain, count
 from typing import Any
 
 import torch
@@ -23,7 +24,12 @@ class Heldout:
         self.batches: dict[str, list[Batch]] = {}
         for source in sources:
             reader = source.reader(tokens, vocab, training.seed, heldout=True)
-            self.batches[source.name] = _batches(reader, training)
+            self.batches[self._free(source.name)] = _batches(reader, training)
+
+    def _free(self, name: str) -> str:
+        """The name, with a number where another source has it: `heldout.txt`, `heldout.txt 2`."""
+        names = chain([name], (f"{name} {number}" for number in count(2)))
+        return next(free for free in names if free not in self.batches)
 
     @torch.inference_mode()
     def measure(self, lm: LM, device: str) -> list[dict[str, Any]]:

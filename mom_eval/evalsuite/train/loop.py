@@ -19,6 +19,7 @@ from torch import Tensor
 
 from mom_eval.errors import RunError, SettingError
 from mom_eval.evalsuite.checkpoints import find
+from mom_eval.evalsuite.memory import out_of_memory
 from mom_eval.evalsuite.subjects import pick_device
 from mom_eval.evalsuite.train.config import Config, Training
 from mom_eval.evalsuite.train.folder import Folder
@@ -26,7 +27,7 @@ from mom_eval.evalsuite.train.heldout import Heldout
 from mom_eval.evalsuite.train.mixture import Batch, Mixture
 from mom_eval.evalsuite.train.optimizer import Optimizer, rate
 from mom_eval.evalsuite.train.progress import training_bar
-from mom_eval.models import LM, load
+from mom_eval.models import LM, cast, load
 from mom_eval.models.balance import load_balance, z_loss
 from mom_eval.tasks.tokens import HFTokens, load_tokens
 
@@ -79,7 +80,8 @@ def train(
     folder.check(file, config.raw, resume=resume)
     device = pick_device(config.train.device)
     tokens = load_tokens(config.tokenizer) if config.tokenizer else None
-    lm, tokens = _model(config, device, tokens)
+    with _enough_memory("the model", "a smaller one or another device"):
+        lm, tokens = _model(config, device, tokens)
     trainer = Trainer(config, lm, tokens, folder, device, say)
     begin = trainer.restore()
     if profile and config.train.steps - begin < 5:
@@ -110,6 +112,12 @@ class Trainer:
         self.training: Training = config.train
         vocab, seed = lm.config.vocab_size, self.training.seed
         readers = [one.reader(tokens, vocab, seed, heldout=False) for one in config.data]
+        for one, reader in zip(config.data, readers, strict=True):
+            if reader.left_out:
+                say(
+                    f"{one.name}: {reader.left_out:,} of {reader.left_out + reader.documents:,}"
+                    " questions are left out, since no answer stands in the prompt"
+                )
         self.mixture = Mixture(readers, [one.weight for one in config.data], seed)
         self.heldout = Heldout(config.heldout, tokens, vocab, self.training)
         self.optimizer = Optimizer(lm, self.training)
@@ -155,22 +163,31 @@ class Trainer:
         ]
         # Labels, not batches, weigh alike: so it is one big batch, however it is cut.
         labels = sum(len(batch.labels) for batch in batches)
-        if not labels:
-            raise SettingError("a batch asks for nothing; take a larger batch_tokens")
         losses = Losses()
-        for batch in batches:
-            part, balance = self._loss(batch, labels)
-            (part + balance).backward()
-            self.optimizer.collect()
-            losses.loss += float(part.detach())
-            losses.balance += float(balance.detach())
-            self.read += len(batch.tokens)
-        if not math.isfinite(losses.loss):
+        with _enough_memory(f"step {step:,}", self._smaller):
+            for batch in batches:
+                part, balance = self._loss(batch, labels)
+                (part + balance).backward()
+                self.optimizer.collect()
+                losses.loss += float(part.detach())
+                losses.balance += float(balance.detach())
+                self.read += len(batch.tokens)
+            self._check(losses.loss, "loss", step)
+            norm = self.optimizer.step(step - 1)
+        self._check(norm, "gradients' norm", step)
+        return losses, norm
+
+    @property
+    def _smaller(self) -> str:
+        now = f"{self.training.batch_tokens:,} and {self.training.accumulate:,}"
+        return f"a smaller batch_tokens with a larger accumulate than {now}"
+
+    def _check(self, value: float, what: str, step: int) -> None:
+        if not math.isfinite(value):
             raise RunError(
-                f"the loss is no number at step {step:,}; take a lower rate, more warmup or"
+                f"the {what} is no number at step {step:,}; take a lower rate, more warmup or"
                 f" float32, and another --out or the last checkpoint of {self.folder.path}"
             )
-        return losses, self.optimizer.step(step - 1)
 
     def _loss(self, batch: Batch, labels: int) -> tuple[Tensor, Tensor]:
         """The batch's part of the mean over all labels, and what keeps routers balanced."""
@@ -198,7 +215,9 @@ class Trainer:
     def _measure(self, step: int) -> None:
         if step != self.training.steps and not self._due(self.training.heldout_every, step):
             return
-        for row in self.heldout.measure(self.lm, self.device):
+        with _enough_memory("the held-out loss", self._smaller):
+            rows = self.heldout.measure(self.lm, self.device)
+        for row in rows:
             self.folder.add("heldout.csv", {"step": step, "tokens": self.read, **row})
             self.say(
                 f"step {step:,}  {row['source']}: held-out loss {row['loss']:.4f},"
@@ -235,6 +254,16 @@ class Trainer:
         )
 
 
+@contextmanager
+def _enough_memory(where: str, mend: str) -> Iterator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise RunError(f"out of memory at {where}; take {mend}, and another --out") from error
+
+
 def _model(config: Config, device: str, tokens: HFTokens | None) -> tuple[LM, HFTokens | None]:
     """A new model, or the one to go on from, with the tokenizer it is used with."""
     dtype = getattr(torch, config.train.dtype)
@@ -242,7 +271,7 @@ def _model(config: Config, device: str, tokens: HFTokens | None) -> tuple[LM, HF
         lm = LM(config.model)
         torch.manual_seed(config.train.seed)
         lm.reset_parameters()
-        lm.to(device, dtype)
+        cast(lm, dtype).to(device)
     else:
         assert config.start is not None
         found = find(config.start)

@@ -25,6 +25,15 @@ def rate(training: Training, step: int) -> float:
     return training.rate * (low + (1 - low) * (1 + math.cos(math.pi * done)) / 2)
 
 
+VECTORS = ("bias", "lower_bounds")
+"""Biases and decays, also where one parameter [M, width] holds those of all memories or layers."""
+
+
+def decayed(name: str, weight: Tensor) -> bool:
+    """Whether a parameter is a matrix, not a norm, a bias or a decay."""
+    return weight.ndim > 1 and not any(part in VECTORS for part in name.split("."))
+
+
 class Optimizer:
     """Adds up gradients, clips them, and takes a step."""
 
@@ -37,12 +46,13 @@ class Optimizer:
             for name, part in self.parts.items()
         }
         self.sums: dict[str, Tensor] = {}
-        matrices = [weight for weight in self.weights.values() if weight.ndim > 1]
-        vectors = [weight for weight in self.weights.values() if weight.ndim <= 1]
+        parts: dict[bool, list[Tensor]] = {True: [], False: []}
+        for name, weight in self.weights.items():
+            parts[decayed(name, weight)].append(weight)
         self.adam = torch.optim.AdamW(
             [
-                {"params": matrices, "weight_decay": training.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
+                {"params": parts[True], "weight_decay": training.weight_decay},
+                {"params": parts[False], "weight_decay": 0.0},
             ],
             lr=training.rate,
             betas=training.betas,
@@ -60,21 +70,23 @@ class Optimizer:
             part.grad = None
 
     def step(self, number: int) -> float:
-        """Step `number` with the collected gradients.
+        """Step `number` with the collected gradients; none where their norm is no number.
 
         Returns:
             Their norm before clipping.
         """
         for name, weight in self.weights.items():
             weight.grad = self.sums.get(name)
-        norm = torch.nn.utils.clip_grad_norm_(self.weights.values(), self.training.clip)
+        norm = float(torch.nn.utils.clip_grad_norm_(self.weights.values(), self.training.clip))
+        if not math.isfinite(norm):
+            return norm
         for group in self.adam.param_groups:
             group["lr"] = rate(self.training, number)
         self.adam.step()
         self.adam.zero_grad()
         self.sums = {}
         self.publish()
-        return float(norm)
+        return norm
 
     @torch.no_grad()
     def publish(self) -> None:

@@ -4,8 +4,8 @@ A source is a pure function from a number to a document, so a training that goes
 needs to know no more than how many documents it has drawn.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Protocol
@@ -16,6 +16,8 @@ from mom_eval.errors import DataError, SettingError
 from mom_eval.tasks import TASKS, data
 from mom_eval.tasks.mqar import IGNORE, Ids, Mqar
 from mom_eval.tasks.questions import Question, prepare
+from mom_eval.tasks.recall import ANSWER_LENGTH
+from mom_eval.tasks.score import contains
 from mom_eval.tasks.setting import Setting
 from mom_eval.tasks.text import read_text
 from mom_eval.tasks.tokens import HFTokens
@@ -24,6 +26,8 @@ BLOCK = 256
 """MQAR examples that are made at once."""
 QUESTIONS = 32
 """Synthetic recall questions that are made at once, a task."""
+DRAWS = 64
+"""Of so many at most, until all prompts of a block hold their answers."""
 
 
 class Document(NamedTuple):
@@ -39,6 +43,8 @@ class Reader(NamedTuple):
     documents: int | None
     """None: without end."""
     document: Callable[[int], Document]
+    left_out: int = 0
+    """Questions that are not among them, since no answer stands in their prompt."""
 
 
 class Source(Protocol):
@@ -76,6 +82,12 @@ class TextSource:
     """What stands between documents; None: the file is one."""
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise ValueError(f"length = {self.length}; it must be 1 or more")
+        if self.separator == "":
+            raise ValueError("separator is empty; leave it out, or name what stands there")
+
     @property
     def name(self) -> str:
         """The file's."""
@@ -98,7 +110,11 @@ class TextSource:
 
 @dataclass(frozen=True, kw_only=True)
 class RecallSource:
-    """Questions of the recall tasks with their answers, in the prompts of `mom-eval run`."""
+    """Questions of the recall tasks with their answers, in the prompts of `mom-eval run`.
+
+    The answer is the first alias that stands in the prompt; a question without one, of which the
+    window has lost the answer, would teach to guess and is left out.
+    """
 
     kind: ClassVar[str] = "recall"
     paths: ClassVar[tuple[str, ...]] = ("data",)
@@ -114,9 +130,13 @@ class RecallSource:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        for task in self.tasks:
-            if task not in TASKS:
-                raise ValueError(f"tasks = {list(self.tasks)}; known: {', '.join(TASKS)}")
+        if not self.tasks or not set(self.tasks) <= set(TASKS):
+            raise ValueError(f"tasks = {list(self.tasks)}; known: {', '.join(TASKS)}")
+        if self.length < 2 * ANSWER_LENGTH:
+            raise ValueError(
+                f"length = {self.length}; beside an answer of {ANSWER_LENGTH} tokens it must be"
+                f" {2 * ANSWER_LENGTH} or more"
+            )
 
     @property
     def name(self) -> str:
@@ -131,6 +151,7 @@ class RecallSource:
             return self._synthetic(tokens, seed, heldout=heldout)
         source = data.resolve(self.data)
         questions: list[Question] = []
+        asked = 0
         for task in self.tasks:
             found = data.load(task, source, context_length=self.length)
             rows = found.rows if heldout else found.train_rows()
@@ -138,8 +159,19 @@ class RecallSource:
                 raise DataError(
                     f"{self.data} holds no {task}.train.*; leave {task} out of tasks, or add it"
                 )
-            questions += prepare(task, rows, tokens, self._setting).questions
-        return Reader(len(questions), lambda n: self._document(questions[n], tokens))
+            made = prepare(task, rows, tokens, self._setting).questions
+            questions += _with_answers(made)
+            asked += len(made)
+        if not questions:
+            raise DataError(
+                f"no prompt of {self.length} tokens from {self.data} holds its answer; take a"
+                " larger length"
+            )
+        return Reader(
+            len(questions),
+            lambda n: self._document(questions[n], tokens),
+            asked - len(questions),
+        )
 
     def _synthetic(self, tokens: HFTokens, seed: int, *, heldout: bool) -> Reader:
         split = "test" if heldout else "train"
@@ -148,14 +180,7 @@ class RecallSource:
         def block(number: int) -> list[Question]:
             made = []
             for task in self.tasks:
-                rows = data.sample.generate(
-                    task,
-                    split,
-                    seed=_block_seed(seed, number),
-                    questions=QUESTIONS,
-                    tokens=max(self.length // 2, data.sample.FEWEST_TOKENS),
-                )
-                made += prepare(task, rows, tokens, self._setting).questions
+                made += self._block(task, tokens, split, _block_seed(seed, number))
             order = np.random.default_rng([seed, number]).permutation(len(made))
             return [made[place] for place in order]
 
@@ -165,15 +190,36 @@ class RecallSource:
 
         return Reader(None, document)
 
+    def _block(self, task: str, tokens: HFTokens, split: str, seed: int) -> list[Question]:
+        """`QUESTIONS` questions, of as many draws as it takes."""
+        made: list[Question] = []
+        for draw in range(DRAWS):
+            rows = data.sample.generate(
+                task,
+                split,
+                seed=seed + (draw << 64),
+                questions=QUESTIONS,
+                tokens=max(self.length // 2, data.sample.FEWEST_TOKENS),
+            )
+            made += _with_answers(prepare(task, rows, tokens, self._setting).questions)
+            if len(made) >= QUESTIONS:
+                return made[:QUESTIONS]
+        raise SettingError(
+            f"prompts of {self.length} tokens hold too few of the sample's answers to {task}; take"
+            f" a larger length, or leave {task} out of tasks"
+        )
+
     @property
     def _setting(self) -> Setting:
         return Setting(context_length=self.length, keep_dropped=True)
 
     def _document(self, question: Question, tokens: HFTokens) -> Document:
-        ids = _ids(tokens, f"{question.prompt} {question.answers[0]}\n")
+        ids = _ids(tokens, f"{question.prompt} {question.answers[0]}\n")[: self.length]
         labels = ids[1:].copy()
         if self.answers_only:
-            labels[: len(_ids(tokens, question.prompt)) - 1] = IGNORE
+            # Some tokenizers join the prompt's end with what follows: the answer begins there.
+            prompt = _ids(tokens, question.prompt)[: len(ids)]
+            labels[: max(0, _common(ids, prompt) - 1)] = IGNORE
         return Document(ids[:-1], labels)
 
 
@@ -221,6 +267,22 @@ def _ids(tokens: HFTokens, text: str, *more: int) -> Ids:
     Past the cache of `HFTokens.encode`: a corpus is read once.
     """
     return np.array([*tokens.tokenizer.encode(text, add_special_tokens=False), *more], np.int64)
+
+
+def _with_answers(questions: Sequence[Question]) -> list[Question]:
+    """Questions of which an answer stands in the prompt, each with the first such answer alone."""
+    out = []
+    for question in questions:
+        standing = [one for one in question.answers if contains(question.prompt, [one])]
+        if standing:
+            out.append(replace(question, answers=(standing[0],)))
+    return out
+
+
+def _common(a: Ids, b: Ids) -> int:
+    """How many tokens two texts begin with alike."""
+    same = a[: len(b)] == b[: len(a)]
+    return len(same) if same.all() else int(same.argmin())
 
 
 def _block_seed(seed: int, number: int) -> int:

@@ -71,12 +71,68 @@ def test_every_family_has_a_configuration_for_mqar():
         ('kind = "mqar"\nlength = 16\npairs = 2', 'kind = "text"\nfile = "a"\nlength = 9',
          r"small.toml: \[\[data\]\] 1 is text, and no tokenizer is named"),
         ("steps = 12", "steps = ", r"small.toml is no TOML"),
+        ("warmup = 3", "seed = -1", r"seed = -1; it must be 0 or more$"),
+        ("warmup = 3", "betas = [0.9, 1.0]", r"betas = \[0.9, 1.0\]; they must be from 0 to below"),
+        ("warmup = 3", "final_rate = 1.5", r"final_rate = 1.5; it must be from 0 to 1, a share$"),
+        ("balance = 0.01", "balance = -0.01", r"balance = -0.01; it must be 0 or more$"),
+        ('"gated_deltanet"', "3", r"\[model\]: no family 3; known: linear_attn, "),
+        ('kind = "mqar"', 'kind = ["mqar"]', r"\[\[data\]\] 1: kind = \['mqar'\]; known: text"),
+        ('kind = "mqar"\nlength = 16\npairs = 2', 'kind = "text"\nfile = "a"\nlength = 0',
+         r"\[\[data\]\] 1: length = 0; it must be 1 or more$"),
+        ('kind = "mqar"\nlength = 16\npairs = 2', 'kind = "recall"\ndata = "sample"\nlength = 9',
+         r"\[\[data\]\] 1: length = 9; beside an answer of 48 tokens it must be 96 or more$"),
+        ('kind = "mqar"\nlength = 16\npairs = 2',
+         'kind = "recall"\ndata = "sample"\nlength = 96\ntasks = []', r"tasks = \[\]; known: fda"),
+        ("[model]", "tokenizer = 3\n[model]", r"small.toml: tokenizer is a folder or a hub id, no"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_one_sentence(small, old, new, sentence):
     with pytest.raises(SettingError, match=sentence) as error:
         read(small((old, new)))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        # Deep inside a forward pass, or only once a checkpoint is written.
+        ("hidden_size = 16", "hidden_size = -4", r"\[model\]: hidden_size = -4; expected a"),
+        ("num_layers = 2", "num_layers = 0", r"num_hidden_layers = 0; expected a whole number"),
+        ("head_dim = 8", "head_dim = 8\nconv_size = 65", r"conv_size = 65; expected a whole"),
+        ("num_heads = 1", "num_heads = 2\nnum_v_heads = 3", r"runs \(axis HV of v must be a multi"),
+        ("head_dim = 8", "head_dim = 8\nexpand_v = 0.1", r"runs \(layers.0.mixer.* is empty"),
+        ("num_layers = 2", "num_layers = 2\ninit_std = -1.0", r"runs \(normal expects std"),
+        ("[model.memories]\nnum_memories = 3\ntop_k = 2",
+         "[model.attention]\nnum_heads = 2\nnum_kv_heads = 1\nhead_dim = 8",
+         r"attention changes nothing without attention_layers; add it or leave attention out"),
+        ("[model.memories]\nnum_memories = 3\ntop_k = 2",
+         "[model.attention]\nnum_heads = 2\nnum_kv_heads = 0\nhead_dim = 8",
+         r"\[model\] attention: integer modulo by zero, which cannot be"),
+        ('family = "gated_deltanet"', "attention_layers = [0, 1]", r"attention_layers are named"),
+    ],
+)  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")
+def test_a_shape_that_makes_no_model_is_one_sentence(small, old, new, sentence):
+    with pytest.raises(SettingError, match=sentence) as error:
+        read(small((old, new)))
+    assert "\n" not in str(error.value)
+
+
+MQAR = "[[data]]\nkind = 'mqar'\nlength = 16\npairs = 2"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("model = 3\n" + MQAR, r"\[model\] is a section, not 3"),
+        ("data = [3]\n[model]", r"\[\[data\]\] 1 is a section, not 3"),
+        ("start = 3\n" + MQAR, r"start is a folder or a hub"),
+    ],
+)  # fmt: skip
+def test_a_value_in_place_of_a_section_is_one_sentence(tmp_path, text, sentence):
+    (tmp_path / "broken.toml").write_text(text)
+    with pytest.raises(SettingError, match=sentence):
+        read(tmp_path / "broken.toml")
 
 
 def test_a_missing_file_is_one_sentence(tmp_path):
@@ -92,6 +148,10 @@ def test_paths_are_relative_to_the_configuration(small, tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     found = read(path)
     assert found.data[0].file == str(tmp_path / "text.txt")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "text.txt").rename(tmp_path / "elsewhere" / "text.txt")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert read(path).data[0].file == str(tmp_path / "text.txt"), "taken from where one stands"
     assert found.tokenizer == str(tmp_path / "tok")
 
 

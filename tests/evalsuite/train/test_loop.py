@@ -19,8 +19,10 @@ from mom_eval.errors import RunError, SettingError
 from mom_eval.evalsuite.train import Interrupted, read, train
 from mom_eval.evalsuite.train.folder import Folder
 from mom_eval.evalsuite.train.loop import Trainer
+from mom_eval.evalsuite.train.optimizer import decayed
 from mom_eval.models import LM, load, save
 from mom_eval.models.balance import load_balance, z_loss
+from tests.models.shapes import CASES, new_model
 
 
 def curve(folder, name="loss.csv"):
@@ -102,6 +104,13 @@ def test_documents_do_not_see_each_other(config, tmp_path):
     torch.testing.assert_close(packed, torch.cat(alone))
 
 
+def test_held_out_sources_of_one_name_are_told_apart(small, tmp_path):
+    twice = '[[heldout]]\nkind = "mqar"\nlength = 16\npairs = 2\n'
+    trained(small(("[[heldout]]", twice * 2 + "[[heldout]]")), tmp_path / "out")
+    names = [row["source"] for row in curve(tmp_path / "out", "heldout.csv")]
+    assert names[:3] == ["mqar 16/2", "mqar 16/2 2", "mqar 16/2 3"]
+
+
 def test_bfloat16_keeps_steps_that_it_could_not_hold(config, tmp_path):
     small = config(("rate = 1e-2", "rate = 1e-5"), ('device = "cpu"', 'dtype = "bfloat16"'))
     lm = LM(small.model).to(torch.bfloat16)
@@ -115,6 +124,33 @@ def test_bfloat16_keeps_steps_that_it_could_not_hold(config, tmp_path):
     for name, parameter in lm.named_parameters():
         assert parameter.dtype == torch.bfloat16
         assert torch.equal(parameter, one.optimizer.weights[name].bfloat16())
+
+
+def test_bfloat16_keeps_what_gates_are_made_of_in_float32_as_evaluation_does(small, tmp_path):
+    result, _ = trained(small(('device = "cpu"', 'dtype = "bfloat16"')), tmp_path / "out")
+    held = load_file(result.checkpoint / "model.safetensors")
+    kinds = {name.rsplit(".", 1)[-1]: tensor.dtype for name, tensor in held.items()}
+    assert kinds["A_log"] == kinds["dt_bias"] == torch.float32
+    assert kinds["weight"] == torch.bfloat16
+
+
+@pytest.mark.parametrize("case", ["gla-4", "hgrn2-1", "kda-4", "mamba2-1", "transformer"])
+def test_norms_biases_and_decays_are_not_decayed(case):
+    lm = new_model(CASES[case])
+    kept = ("norm.weight", "A_log", "dt_bias", "D", "lower_bounds")
+    names = [name for name, weight in lm.named_parameters() if not decayed(name, weight)]
+    assert names == [
+        name for name, _ in lm.named_parameters() if name.endswith(kept) or "bias" in name
+    ]
+
+
+def test_a_gradient_that_is_no_number_changes_no_weight(config, tmp_path):
+    one = trainer(config(), tmp_path)
+    before = {name: weight.clone() for name, weight in one.optimizer.weights.items()}
+    one.lm.norm.weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(RunError, match="the gradients' norm is no number at step 1; take a lower"):
+        one.step(1)
+    assert all(torch.equal(before[name], w) for name, w in one.optimizer.weights.items())
 
 
 def test_killed_and_resumed_gives_the_same_bits(small, tmp_path):

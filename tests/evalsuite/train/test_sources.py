@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,6 +127,58 @@ def test_recall_files_train_on_train_and_hold_out_the_test_file(tmp_path, tokens
     (tmp_path / "nq.train.jsonl").unlink()
     with pytest.raises(DataError, match=r"holds no nq.train.\*; leave nq out of tasks"):
         opened(source, tokens)
+
+
+def test_a_question_is_trained_on_with_an_answer_that_its_prompt_holds_or_not_at_all(
+    tmp_path, tokens
+):
+    aliased = row(1) | {"answers": ["the first code", "k1x9"]}
+    lost = row(2) | {"answers": ["elsewhere"]}
+    lines = "".join(json.dumps(one) + "\n" for one in (aliased, lost, row(3)))
+    (tmp_path / "nq.train.jsonl").write_text(lines)
+    (tmp_path / "nq.jsonl").write_text(lines)
+    reader = opened(RecallSource(data=str(tmp_path), length=256, tasks=("nq",)), tokens)
+    assert (reader.documents, reader.left_out) == (2, 1)
+    ends = {text_of(tokens, reader.document(place)).split("? ")[-1] for place in range(2)}
+    assert {end.split(" ")[-1] for end in ends} == {"k1x9", "K3X9"}
+    (tmp_path / "nq.train.jsonl").write_text(json.dumps(lost) + "\n")
+    with pytest.raises(DataError, match=r"no prompt of 256 tokens from .* holds its answer; take"):
+        opened(RecallSource(data=str(tmp_path), length=256, tasks=("nq",)), tokens)
+
+
+def test_synthetic_prompts_hold_their_answers_though_windows_lose_some(tokens):
+    source = RecallSource(data="sample", length=256, tasks=("triviaqa", "drop"), answers_only=True)
+    reader = opened(source, tokens)
+    for number in range(64):
+        document = reader.document(number)
+        answer = tokens.tokenizer.decode(document.labels[document.labels != IGNORE]).strip()
+        assert text_of(tokens, document).lower().count(answer.lower()) > 1
+    short = RecallSource(data="sample", length=96, tasks=("triviaqa",))
+    with pytest.raises(SettingError, match=r"prompts of 96 tokens hold too few .* to triviaqa"):
+        opened(short, tokens).document(0)
+
+
+class Pairs:
+    """Two characters a token, so a prompt of odd length shares its last token with the answer."""
+
+    def encode(self, text, **_):
+        return [ord(a) * 256 + ord(b) for a, b in zip(text[::2], text[1::2] + "~", strict=False)]
+
+
+@pytest.mark.parametrize(("prompt", "first"), [("Code:", ": "), ("Codes:", " K")])
+def test_the_answer_begins_where_the_tokens_of_prompt_and_text_part(prompt, first):
+    source = RecallSource(data="sample", length=96, answers_only=True)
+    question = SimpleNamespace(prompt=prompt, answers=("K9",))
+    document = source._document(question, SimpleNamespace(tokenizer=Pairs()))
+    asked = document.labels[document.labels != IGNORE]
+    assert divmod(int(asked[0]), 256) == tuple(map(ord, first))
+
+
+def test_an_answer_beyond_the_length_is_cut(tokens):
+    source = RecallSource(data="sample", length=96, answers_only=True)
+    question = SimpleNamespace(prompt="Code:", answers=("K9 " * 200,))
+    document = source._document(question, tokens)
+    assert len(document.tokens) == len(document.labels) == 95
 
 
 def test_mqar_holds_out_other_examples_and_says_what_does_not_fit():
