@@ -154,13 +154,14 @@ def test_what_a_model_cannot_answer_is_one_sentence(tmp_path):
         mqar([path], lengths=[24], pairs=[3])
 
 
-def test_the_record_says_which_weights_ran_and_how(folder):
-    board = mqar([folder("gla-1")], lengths=[24], pairs=[3], examples=2, dtype="bfloat16")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_record_says_which_weights_ran_and_how(folder, dtype):
+    board = mqar([folder("gla-1")], lengths=[24], pairs=[3], examples=2, dtype=dtype)
     model = record(board)["models"][0]
     assert len(model["model"]["weights_sha256"]) == 64
-    assert model["model"]["dtype"] == "bfloat16"
+    assert model["model"]["dtype"] == dtype
     assert model["model"]["ran_on"] == "cpu"
-    lm = new_model(CASES["gla-1"]).bfloat16()
+    lm = new_model(CASES["gla-1"]).to(getattr(torch, dtype))
     assert model["state_bytes"] == lm.empty_state(1).nbytes()
 
 
