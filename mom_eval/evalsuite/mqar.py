@@ -55,6 +55,8 @@ def mqar(
     device = pick_device(device)
     if examples < 1:
         raise SettingError(f"--examples {examples} asks nothing; it must be 1 or more")
+    if seed < 0:
+        raise SettingError(f"--seed {seed} draws nothing; it must be 0 or more")
     found = [one for model in models for one in find(model, allow_pickle=allow_pickle)]
     check_unique(found)
     facts = [_facts(one, allow_pickle) for one in found]

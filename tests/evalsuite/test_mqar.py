@@ -123,6 +123,8 @@ def test_what_cannot_be_asked_is_one_sentence(folder, tmp_path):
         mqar([gla], lengths=[24], pairs=[9])
     with pytest.raises(SettingError, match="--examples 0 asks nothing"):
         mqar([gla], lengths=[24], pairs=[3], examples=0)
+    with pytest.raises(SettingError, match="--seed -1 draws nothing; it must be 0 or more"):
+        mqar([gla], lengths=[24], pairs=[3], seed=-1)
     wide = save(new_model(replace(CASES["gla-1"], vocab_size=60)), tmp_path / "wide")
     with pytest.raises(SettingError, match="gla-1-0 knows 50 tokens and wide 60, so they cannot"):
         mqar([gla, str(wide)], lengths=[24], pairs=[3])
