@@ -239,6 +239,14 @@ def test_a_checkpoint_can_be_gone_on_from(small, config, tmp_path):
     assert load(result.checkpoint).config == load(tmp_path / "begin").config
 
 
+def test_a_start_of_another_layout_is_refused(small, tmp_path, tiny_llama):
+    path = small()
+    text = path.read_text()
+    path.write_text(f'start = "{tiny_llama}"\n' + text[text.index("[train]") :])
+    with pytest.raises(SettingError, match=r"start = '.*' is of no layout that mom-eval"):
+        trained(path, tmp_path / "out")
+
+
 def test_a_tokenizer_larger_than_the_vocabulary_is_refused(small, tmp_path, tokenizer):
     tokenizer.save_pretrained(tmp_path / "tok")
     path = small(("[model]", 'tokenizer = "tok"\n[model]'))
