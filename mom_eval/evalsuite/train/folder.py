@@ -59,11 +59,17 @@ class Folder:
         """See that the folder is free, or holds the same training.
 
         Raises:
-            RunError: it holds a training already and is not to be gone on with, or another one.
+            RunError: it holds a training already and is not to be gone on with, or another one, or
+                one that has lost its configuration.
         """
         held = self.path / "config.toml"
         with disk_errors(self.path):
             if not held.exists():
+                if self.resume.exists():
+                    raise RunError(
+                        f"{self.path} holds a training without its config.toml, so nothing says"
+                        " which; --out names another folder"
+                    )
                 return
             if not resume:
                 raise RunError(

@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -18,8 +19,10 @@ from safetensors.torch import load_file
 from mom_eval.errors import RunError, SettingError
 from mom_eval.evalsuite.train import Interrupted, read, train
 from mom_eval.evalsuite.train.folder import Folder
+from mom_eval.evalsuite.train.heldout import Heldout
 from mom_eval.evalsuite.train.loop import Trainer
 from mom_eval.evalsuite.train.optimizer import decayed
+from mom_eval.evalsuite.train.sources import Reader
 from mom_eval.models import LM, load, save
 from mom_eval.models.balance import load_balance, z_loss
 from tests.models.shapes import CASES, new_model
@@ -102,6 +105,19 @@ def test_documents_do_not_see_each_other(config, tmp_path):
         alone.append(one.lm(batch.tokens[begin:end], at=at).logits)
     assert len(alone) > 1
     torch.testing.assert_close(packed, torch.cat(alone))
+
+
+def test_what_is_held_out_is_not_trained_on_and_comes_once(config, tmp_path):
+    one = trainer(config(), tmp_path)
+    (batches,) = one.heldout.batches.values()
+    held = [tuple(ids) for batch in batches for ids in batch.tokens.reshape(-1, 16).tolist()]
+    assert len(held) == len(set(held)) == 64 // 16
+    first = one.mixture.readers[0]
+    read = {tuple(first.document(number).tokens.tolist()) for number in range(512)}
+    assert not read & set(held)
+    ended = SimpleNamespace(name="a", reader=lambda *_, **__: Reader(3, first.document))
+    (batches,) = Heldout([ended], None, 40, config().train).batches.values()
+    assert sum(len(batch.tokens) for batch in batches) == 3 * 16
 
 
 def test_held_out_sources_of_one_name_are_told_apart(small, tmp_path):
@@ -210,6 +226,10 @@ def test_a_folder_is_gone_on_with_only_by_the_same_configuration(small, tmp_path
     other = small(("rate = 1e-2", "rate = 2e-2"), name="other.toml")
     with pytest.raises(RunError, match=r"by another configuration than .*other.toml"):
         trained(other, out, resume=True)
+    (out / "config.toml").unlink()
+    for resume in (False, True):
+        with pytest.raises(RunError, match=r"holds a training without its config\.toml"):
+            trained(path, out, resume=resume)
 
 
 def test_a_loss_that_is_no_number_ends_the_training_and_keeps_what_was_saved(

@@ -149,8 +149,9 @@ def test_a_question_is_trained_on_with_an_answer_that_its_prompt_holds_or_not_at
 def test_synthetic_prompts_hold_their_answers_though_windows_lose_some(tokens):
     source = RecallSource(data="sample", length=256, tasks=("triviaqa", "drop"), answers_only=True)
     reader = opened(source, tokens)
-    for number in range(64):
-        document = reader.document(number)
+    documents = [reader.document(number) for number in range(64)]
+    assert len({text_of(tokens, document) for document in documents}) == 64
+    for document in documents:
         answer = tokens.tokenizer.decode(document.labels[document.labels != IGNORE]).strip()
         assert text_of(tokens, document).lower().count(answer.lower()) > 1
     short = RecallSource(data="sample", length=96, tasks=("triviaqa",))
