@@ -57,6 +57,25 @@ class Checkpoint:
         if not allowed and any(file.suffix == ".bin" for file in self.weight_files):
             raise ModelError(_PICKLE.format(self.id))
 
+    @property
+    def ours(self) -> bool:
+        """Whether our own models know its layout."""
+        from mom_eval.models.load import known
+
+        return self.gguf_file is None and known(self.folder)
+
+    def check_ours(self, mend: str) -> None:
+        """Refuse a layout that our own models do not know; `mend` ends the sentence.
+
+        Raises:
+            ModelError: it is one.
+        """
+        if not self.ours:
+            raise ModelError(
+                f"{self.id} is of no layout that mom-eval's own models know (`mom-eval models`"
+                f" lists them){mend}"
+            )
+
     def sha256(self) -> str:
         """Hash over what decides the model's outputs: weights, configuration, code it brings."""
         files = self.weight_files

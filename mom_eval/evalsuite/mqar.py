@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from mom_eval.errors import ModelError, SettingError
 from mom_eval.evalsuite.checkpoints import Checkpoint, check_unique, find
-from mom_eval.evalsuite.engine.limits import ROOM
+from mom_eval.evalsuite.engine.limits import room_of
 from mom_eval.evalsuite.engine.packed import portions
 from mom_eval.evalsuite.memory import Halving, at_once
 from mom_eval.evalsuite.progress import Bars, bars
 from mom_eval.evalsuite.run import versions
 from mom_eval.evalsuite.subjects import Options, facts, load_lm, model_record, pick_device
-from mom_eval.models import LM, ModelConfig, cost, known, packed
+from mom_eval.models import LM, ModelConfig, cost, packed
 from mom_eval.models.load import read
 from mom_eval.results.mqar import MqarBoard, Row, Shape
 from mom_eval.tasks.mqar import IGNORE, Examples, Mqar
@@ -81,11 +81,7 @@ def mqar(
 
 def _config(one: Checkpoint, allow_pickle: bool) -> ModelConfig:
     """Sees that a model can be loaded, before another one is asked for a long time."""
-    if one.gguf_file is not None or not known(one.folder):
-        raise ModelError(
-            f"{one.id} is of no layout that mom-eval's own models know (`mom-eval models` lists"
-            " them), and MQAR is asked of those alone; name one of them"
-        )
+    one.check_ours(", and MQAR is asked of those alone; name one of them")
     one.check_pickle(allow_pickle)
     return read(one.folder, allow_pickle=allow_pickle).model.config
 
@@ -170,7 +166,7 @@ def _row(
 def _right(lm: LM, shape: Shape, examples: int, seed: int, shown: Bars) -> NDArray[np.bool_]:
     """[examples, pairs], in the order of the queries."""
     held = drawn(shape, lm.config.vocab_size, examples, seed)
-    room = ROOM["cpu" if lm.embeddings.weight.device.type == "cpu" else "cuda"].tokens
+    room = room_of(lm).tokens
 
     def ask(
         missing: Sequence[int], rows: int | None

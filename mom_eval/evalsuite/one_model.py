@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from mom_eval.errors import ModelError, SettingError
+from mom_eval.errors import SettingError
 from mom_eval.evalsuite.checkpoints import find
 from mom_eval.evalsuite.own_model import OwnModel
 from mom_eval.evalsuite.run import versions
 from mom_eval.evalsuite.subjects import Loaded, Options, from_checkpoint, pick_device
-from mom_eval.models.load import known
 
 
 def find_own(
@@ -31,11 +30,7 @@ def find_own(
             " name it"
         )
     checkpoint = found[0]
-    if checkpoint.gguf_file is not None or not known(checkpoint.folder):
-        raise ModelError(
-            f"{checkpoint.id} is of no layout that mom-eval's own models know (`mom-eval models`"
-            " lists them), and this command looks inside those alone; name one of them"
-        )
+    checkpoint.check_ours(", and this command looks inside those alone; name one of them")
     return from_checkpoint(checkpoint, tokenizer, options)
 
 

@@ -9,7 +9,7 @@ from mom_eval.errors import ModelError
 from mom_eval.evalsuite.answerers import Answer, check_numbers
 from mom_eval.evalsuite.engine.answering import Answering, Score, Write
 from mom_eval.evalsuite.engine.count import TokenCount
-from mom_eval.evalsuite.engine.limits import ROOM, Limits, StateBytes
+from mom_eval.evalsuite.engine.limits import Limits, StateBytes, room_of
 from mom_eval.models.lm import LM
 from mom_eval.tasks.questions import Question
 from mom_eval.tasks.recall import ANSWER_LENGTH, STOP
@@ -21,7 +21,7 @@ class OwnModel:
     def __init__(self, lm: LM, tokenizer: Any, bos: bool) -> None:
         """`tokenizer` is a Hugging Face tokenizer; `bos` puts its first special token before."""
         self.module, self.tokenizer, self.bos = lm.eval(), tokenizer, bos
-        self.room = ROOM["cpu" if lm.embeddings.weight.device.type == "cpu" else "cuda"]
+        self.room = room_of(lm)
         self._state_bytes = StateBytes(lm)
         self.eos: int | None = getattr(tokenizer, "eos_token_id", None)
         eos_text = "" if self.eos is None else tokenizer.decode([self.eos])

@@ -148,17 +148,9 @@ def pick_backend(checkpoint: Checkpoint, backend: str) -> str:
     Raises:
         ModelError: `own` is asked for and our loader does not know it.
     """
-    from mom_eval.models.load import known
-
-    if backend == "hf":
-        return backend
-    ours = checkpoint.gguf_file is None and known(checkpoint.folder)
-    if backend == "own" and not ours:
-        raise ModelError(
-            f"{checkpoint.id} is of no layout that mom-eval's own models know (`mom-eval models`"
-            " lists them); take --backend hf"
-        )
-    return "own" if ours else "hf"
+    if backend == "own":
+        checkpoint.check_ours("; take --backend hf")
+    return "own" if backend != "hf" and checkpoint.ours else "hf"
 
 
 def from_checkpoint(checkpoint: Checkpoint, tokenizer: str | None, options: Options) -> Loaded:

@@ -13,6 +13,7 @@ from torch import nn
 from mom_eval.cli import main
 from mom_eval.errors import ModelError, SettingError
 from mom_eval.evalsuite import mqar as module
+from mom_eval.evalsuite.engine import limits
 from mom_eval.evalsuite.mqar import answered, drawn, mqar
 from mom_eval.evalsuite.train.sources import MqarSource
 from mom_eval.models import save
@@ -67,8 +68,8 @@ def test_packed_examples_are_answered_as_one_by_one(folder, monkeypatch):
             logits = lm(torch.from_numpy(tokens), at=torch.arange(24)).logits
         asked = labels != IGNORE
         slow.append(logits.argmax(-1).numpy()[asked] == labels[asked])
-    room = module.ROOM["cpu"]._replace(tokens=60)
-    monkeypatch.setitem(module.ROOM, "cpu", room)
+    room = limits.ROOM["cpu"]._replace(tokens=60)
+    monkeypatch.setitem(limits.ROOM, "cpu", room)
     board = mqar([folder("gated_deltanet-4+shared")], lengths=[24], pairs=[3], examples=17, seed=5)
     assert np.array_equal(board.rows[0].right[SHAPE], slow)
 

@@ -18,6 +18,11 @@ ROOM = {"cpu": Room(64, 8_192, 1 << 30), "cuda": Room(256, 131_072, 8 << 30)}
 """A CPU gains nothing from more."""
 
 
+def room_of(lm: LM) -> Room:
+    """What the machine takes that a model stands on."""
+    return ROOM["cpu" if lm.embeddings.weight.device.type == "cpu" else "cuda"]
+
+
 class StateBytes:
     """What one sequence leaves behind, by its length: attention's part grows with it."""
 

@@ -27,7 +27,7 @@ from mom_eval.evalsuite.train.heldout import Heldout
 from mom_eval.evalsuite.train.mixture import Batch, Mixture
 from mom_eval.evalsuite.train.optimizer import Optimizer, rate
 from mom_eval.evalsuite.train.progress import training_bar
-from mom_eval.models import LM, cast, known, load
+from mom_eval.models import LM, cast, load
 from mom_eval.models.balance import load_balance, z_loss
 from mom_eval.tasks.tokens import HFTokens, load_tokens
 
@@ -277,11 +277,7 @@ def _model(config: Config, device: str, tokens: HFTokens | None) -> tuple[LM, HF
         found = find(config.start)
         if len(found) != 1:
             raise SettingError(f"start = {config.start!r} names {len(found)} models; name one")
-        if found[0].gguf_file is not None or not known(found[0].folder):
-            raise SettingError(
-                f"start = {config.start!r} is of no layout that mom-eval's own models know"
-                " (`mom-eval models` lists them), so it cannot be trained on; name one of them"
-            )
+        found[0].check_ours(", so it cannot be trained on; let start name one of them")
         lm = load(found[0].folder, device=device, dtype=dtype)
         needed = any(source.needs_tokenizer for source in (*config.data, *config.heldout))
         if tokens is None and needed:

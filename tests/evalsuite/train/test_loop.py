@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from mom_eval.errors import RunError, SettingError
+from mom_eval.errors import ModelError, RunError, SettingError
 from mom_eval.evalsuite.train import Interrupted, read, train
 from mom_eval.evalsuite.train.folder import Folder
 from mom_eval.evalsuite.train.heldout import Heldout
@@ -263,7 +263,7 @@ def test_a_start_of_another_layout_is_refused(small, tmp_path, tiny_llama):
     path = small()
     text = path.read_text()
     path.write_text(f'start = "{tiny_llama}"\n' + text[text.index("[train]") :])
-    with pytest.raises(SettingError, match=r"start = '.*' is of no layout that mom-eval"):
+    with pytest.raises(ModelError, match=r"tiny-llama is of no layout .* cannot be trained on"):
         trained(path, tmp_path / "out")
 
 
