@@ -103,10 +103,13 @@ def _plain(attention: AttentionOptions | None) -> bool:
 
 
 def _with_default_positions(config: ModelConfig) -> ModelConfig:
-    """A model that says nothing of its longest context is written with the usual one."""
-    if config.family == "mamba2" or config.max_positions is not None:
-        return config
-    return replace(config, max_positions=COMMON["max_position_embeddings"])
+    """A model that says nothing of its longest context is written with the usual one.
+
+    Mamba-2's layout has no word for it, and needs none: nothing there has a longest context.
+    """
+    if config.family == "mamba2":
+        return replace(config, max_positions=None)
+    return replace(config, max_positions=config.max_positions or COMMON["max_position_embeddings"])
 
 
 def _mamba2(config: ModelConfig) -> dict[str, Any]:

@@ -123,7 +123,9 @@ def read(path: Path) -> Config:
         for name in ("data", "heldout")
     )  # fmt: skip
     config = Config(
-        model=_model(raw["model"], f"{path} [model]") if "model" in raw else None,
+        model=_trained_for(_model(raw["model"], f"{path} [model]"), data)
+        if "model" in raw
+        else None,
         start=_folder(raw, "start", path),
         tokenizer=_folder(raw, "tokenizer", path),
         train=_build(Training, raw.get("train", {}), f"{path} [train]"),
@@ -178,6 +180,13 @@ def _folder(raw: Mapping[str, Any], name: str, path: Path) -> str | None:
         raise SettingError(f"{path}: {name} is a folder or a hub id, not {text!r}")
     place = _place(text, path.parent)
     return place if Path(place).exists() else os.path.expandvars(os.path.expanduser(text))
+
+
+def _trained_for(model: ModelConfig, data: tuple[Any, ...]) -> ModelConfig:
+    """A model that does not name its longest context is trained for the longest document's."""
+    if model.max_positions is not None:
+        return model
+    return replace(model, max_positions=max(source.length for source in data))
 
 
 def _model(table: Any, where: str) -> ModelConfig:

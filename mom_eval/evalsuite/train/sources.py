@@ -60,6 +60,11 @@ class Source(Protocol):
         ...
 
     @property
+    def length(self) -> int:
+        """Tokens of a document, at most."""
+        ...
+
+    @property
     def name(self) -> str:
         """How curves call it."""
         ...

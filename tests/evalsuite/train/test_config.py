@@ -27,6 +27,13 @@ def test_a_configuration_is_read_whole(config):
     assert found.start is None
 
 
+def test_a_model_is_made_for_the_longest_document_unless_told(config):
+    assert config().model.max_positions == 24
+    assert (
+        config(("num_layers = 2", "num_layers = 2\nmax_positions = 99")).model.max_positions == 99
+    )
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.toml")), ids=lambda path: path.stem)
 def test_every_configuration_that_ships_is_sound(path):
     assert read(path).train.steps > 0
