@@ -15,6 +15,7 @@ from typing import Final
 
 from torch import Tensor
 
+from mom_eval.kernels.choose import takes_triton
 from mom_eval.kernels.gated_delta_torch import chunked, recurrent
 from mom_eval.kernels.shapes import (
     Axes,
@@ -26,6 +27,8 @@ from mom_eval.kernels.shapes import (
 )
 
 IMPLEMENTATIONS: Final = {"auto": chunked, "chunked": chunked, "recurrent": recurrent}
+MAX_K: Final = 512
+"""The largest K whose state a Triton program can hold, beside its operands in shared memory."""
 
 
 def gated_delta(
@@ -52,7 +55,8 @@ def gated_delta(
         state: [N, HV, K, V] before the first token, zero unless told; of the type that is computed
             in: float64 where v is float64, else float32.
         cu_seqlens: [N + 1] int64 ends of the segments, one segment unless told; they may be empty.
-        impl: "recurrent", the truth, a loop over the tokens; "chunked", fast; "auto" is chunked.
+        impl: "recurrent", the truth, a loop over the tokens; "chunked", fast in torch; "triton", on
+            a GPU; "auto" as `kernels.choose` has it.
 
     Returns:
         The reads o [L, HV, V] in the type of v, and the states after the last tokens
@@ -60,10 +64,16 @@ def gated_delta(
 
     Raises:
         ValueError: on shapes that do not fit, naming the axis, or on an unknown `impl`.
+        SettingError: the Triton kernel is asked for and cannot run.
     """
     segments = checked_segments(cu_seqlens, q)
     axes = _checked(q, k, v, g, beta, len(segments) - 1)
     state = checked_state(state, axes, "N HV K V", v)
+    scale = axes["K"] ** -0.5 if scale is None else scale
+    if takes_triton("gated_delta", impl, (v, q, k, g, beta, state), lambda: _limit(axes["K"])):
+        from mom_eval.kernels.gated_delta_triton import chunked_triton
+
+        return chunked_triton(q, k, v, g, beta, scale, state, segments)
     dtype, heads = compute_dtype(v), axes["HV"] // axes["H"]
     if heads > 1:
         q, k = (x.repeat_interleave(heads, dim=1) for x in (q, k))
@@ -76,11 +86,15 @@ def gated_delta(
         v.to(dtype),
         (g if g.ndim == 3 else g[..., None]).to(dtype),
         None if beta is None else beta[..., None].to(dtype),
-        axes["K"] ** -0.5 if scale is None else scale,
+        scale,
         state,
         segment_bounds(segments, len(v)),
     )
     return o.to(v.dtype), state
+
+
+def _limit(K: int) -> str | None:
+    return f"K = {K} is more than {MAX_K}" if K > MAX_K else None
 
 
 def _checked(
