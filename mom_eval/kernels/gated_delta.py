@@ -67,10 +67,10 @@ def gated_delta(
         SettingError: the Triton kernel is asked for and cannot run.
     """
     segments = checked_segments(cu_seqlens, q)
-    axes = _checked(q, k, v, g, beta, len(segments) - 1)
+    axes = checked(q, k, v, g, beta, len(segments) - 1)
     state = checked_state(state, axes, "N HV K V", v)
-    scale = axes["K"] ** -0.5 if scale is None else scale
-    if takes_triton("gated_delta", impl, (v, q, k, g, beta, state), lambda: _limit(axes["K"])):
+    scale = float(axes["K"] ** -0.5 if scale is None else scale)
+    if takes_triton("gated_delta", impl, (v, q, k, g, beta, state), too_wide(axes["K"])):
         from mom_eval.kernels.gated_delta_triton import chunked_triton
 
         return chunked_triton(q, k, v, g, beta, scale, state, segments)
@@ -93,11 +93,12 @@ def gated_delta(
     return o.to(v.dtype), state
 
 
-def _limit(K: int) -> str | None:
+def too_wide(K: int) -> str | None:
+    """What keeps a Triton kernel from a state of K rows, None if nothing does."""
     return f"K = {K} is more than {MAX_K}" if K > MAX_K else None
 
 
-def _checked(
+def checked(
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -105,6 +106,7 @@ def _checked(
     beta: Tensor | None,
     segments: int,
 ) -> Axes:
+    """The sizes of the axes; ValueError, naming the axis, where they do not fit each other."""
     axes = Axes(N=segments)
     axes.check("q", q, "L H K")
     axes.check("k", k, "L H K")

@@ -14,6 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from mom_eval.kernels.choose import takes_triton
 from mom_eval.kernels.chunks import Chunks, halves, halvings
 from mom_eval.kernels.shapes import (
     Axes,
@@ -23,6 +24,8 @@ from mom_eval.kernels.shapes import (
     compute_dtype,
     segment_bounds,
 )
+
+NO_KERNEL: Final = "there is none yet"
 
 
 def gated_slot(
@@ -54,6 +57,7 @@ def gated_slot(
 
     Raises:
         ValueError: on shapes that do not fit, naming the axis, or on an unknown `impl`.
+        SettingError: a Triton kernel is asked for; there is none.
     """
     segments = checked_segments(cu_seqlens, q)
     axes = Axes(N=len(segments) - 1)
@@ -62,6 +66,7 @@ def gated_slot(
     axes.check("s", s, "L H M")
     axes.check("g", g, "L H M")
     state = checked_state(state, axes, "N H K M", s)
+    takes_triton("gated_slot", impl, (s, q, k, g, state), NO_KERNEL)
     dtype, bounds = compute_dtype(s), segment_bounds(segments, len(s))
     run = chosen("impl", impl, IMPLEMENTATIONS)
     o, state = run(q.to(dtype), k.to(dtype), s.to(dtype), g.to(dtype), scale, state, bounds)

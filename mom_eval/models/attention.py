@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mom_eval.kernels import attention_step
 from mom_eval.models.config import AttentionOptions
 from mom_eval.models.family import RMSNorm, Stream, split_heads
 from mom_eval.models.rotary import rotate
@@ -56,6 +57,8 @@ class Attention(nn.Module):
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = (rotate(y, at.positions, options.rope_theta) for y in (q, k))
+        if at.slots is not None:
+            return self.out(self._step(q, k, v, at, state).flatten(-2)), state, None
         total = at.seen + at.cu_seqlens.diff()
         kept = {name: _append(state[name], y, at, total) for name, y in (("k", k), ("v", v))}
         there = torch.arange(kept["k"].shape[1], device=x.device) < total[:, None]
@@ -63,6 +66,18 @@ class Attention(nn.Module):
         attend = _flash if _fits_flash(q) else _sdpa
         o = attend(q, kept["k"][there], kept["v"][there], at.cu_seqlens, cu_k, options.window)
         return self.out(o.flatten(-2)), kept, None
+
+    def _step(
+        self, q: Tensor, k: Tensor, v: Tensor, at: Stream, state: dict[str, Tensor]
+    ) -> Tensor:
+        """One token a slot: its key and value are written where it stands."""
+        assert at.slots is not None
+        state["k"][at.slots, at.positions] = k
+        state["v"][at.slots, at.positions] = v
+        return attention_step(
+            q, state["k"], state["v"], slots=at.slots, positions=at.positions,
+            window=self.options.window,
+        )  # fmt: skip
 
     def reset_parameters(self, std: float) -> None:
         """Normal weights of a standard deviation, zero biases."""

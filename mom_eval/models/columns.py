@@ -65,6 +65,16 @@ class Columns(nn.Module):
                 out[name] = out[name] + (bias if group is None else bias[group])
         return out
 
+    def every(self, x: Tensor) -> dict[str, Tensor]:
+        """Every column of x [L, D] in every group: [L, groups, width]."""
+        parts = torch.einsum("ld,mod->lmo", x, self.weight).split(self._widths, -1)
+        out = dict(zip(self.columns, parts, strict=True))
+        for name, up in self.up.items():
+            out[name] = torch.einsum("lmr,mor->lmo", out[name], up)
+        for name, bias in self.bias.items():
+            out[name] = out[name] + bias
+        return out
+
     def _product(self, x: Tensor, weight: Tensor, ends: Tensor | None) -> Tensor:
         if self.groups is None:
             return F.linear(x, weight)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mom_eval.kernels import gated_delta, rms_norm
+from mom_eval.kernels import gated_delta, gated_delta_step, rms_norm
 from mom_eval.models.columns import Column
 
 
@@ -25,6 +25,9 @@ class Stream(NamedTuple):
     """[L] int64, each row's position in its own sequence, from 0."""
     seen: Tensor
     """[N] int64, rows that each segment had before this call."""
+    slots: Tensor | None = None
+    """[L] int64 where each row is one more token of a slot, whose state changes in place; see
+    `kernels.step`. Then N is the number of slots, and cu_seqlens means nothing."""
     across: Tensor | None = None
     """This layer's share of a parameter that spans the layers (HGRN2's lower bound)."""
 
@@ -113,11 +116,7 @@ class Family(nn.Module):
         self, c: dict[str, Tensor], at: Stream, state: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Run L rows through the recurrence: (o [L, HV, V], what is kept)."""
-        w = self.write(c, at)
-        o, s = gated_delta(
-            w.q, w.k, w.v, g=w.g, beta=w.beta, scale=self.scale, state=state["s"],
-            cu_seqlens=at.cu_seqlens,
-        )  # fmt: skip
+        o, s = recurrence(self.write(c, at), at, state["s"], self.scale)
         return o, {"s": s}
 
     def flops(self) -> int:
@@ -136,6 +135,16 @@ class Family(nn.Module):
         Its parameters begin at zero.
         """
         return None
+
+
+def recurrence(
+    w: Write, at: Stream, state: Tensor, scale: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """The op over segments, or in decoding over slots: reads [L, HV, V] and the state."""
+    gates: dict[str, Any] = {"g": w.g, "beta": w.beta, "scale": scale, "state": state}
+    if at.slots is None:
+        return gated_delta(w.q, w.k, w.v, cu_seqlens=at.cu_seqlens, **gates)
+    return gated_delta_step(w.q, w.k, w.v, slots=at.slots, **gates), state
 
 
 def wide(x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mom_eval.kernels import Routes
+from mom_eval.kernels import Routes, preferring
 from mom_eval.kernels.shapes import checked_segments
 from mom_eval.models.attention import Attention
 from mom_eval.models.config import ModelConfig
@@ -102,6 +102,8 @@ class LM(nn.Module):
         """Parameters are allocated, not initialised: see `reset_parameters` and `load`."""
         super().__init__()
         self.config = config
+        self.kernels = "auto"
+        """Which kernels it runs on: auto, torch or triton; see `kernels.choose`."""
         self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
         family = FAMILIES[config.family] if config.family else None
         self.across = (
@@ -165,17 +167,45 @@ class LM(nn.Module):
         cu_seqlens = self._check(tokens, cu_seqlens, state, at, routes or {})
         state = self.empty_state(len(cu_seqlens) - 1) if state is None else state
         stream = _stream(tokens, cu_seqlens, state)
+        with preferring(self.kernels):
+            x, kept, routing = self._mix(tokens, stream, state, routes or {})
+            logits = self._logits(x[cu_seqlens[1:] - 1 if at is None else at])
+        return Output(logits, State(state.seen + cu_seqlens.diff(), kept), routing)
+
+    def step(self, tokens: Tensor, slots: Tensor, state: State) -> Tensor:
+        """Read one token more in each of some slots, whose states change in place.
+
+        Args:
+            tokens: [R] int64.
+            slots: [R] int64, the sequences of the state that they belong to, none of them twice;
+                a row of slot -1 is nobody's, and the last sequence must be nobody's then.
+            state: attention's keys and values have room for the tokens. Changed.
+
+        Returns:
+            Logits [R, vocab] float32.
+        """
+        at = Stream(state.seen.new_empty(0), state.seen[slots], state.seen, slots)
+        with preferring(self.kernels):
+            x, _, _ = self._mix(tokens, at, state, {})
+            # Who is nobody stays at the beginning, where there is room.
+            state.seen[slots] += (slots >= 0).long()
+            return self._logits(x)
+
+    def _mix(
+        self, tokens: Tensor, stream: Stream, state: State, routes: dict[int, Tensor]
+    ) -> tuple[Tensor, list[dict[str, Tensor]], dict[int, Routes]]:
         across = None if self.across is None else self.across()
         x, kept, routing = self.embeddings(tokens), [], {}
         for index, (block, before) in enumerate(zip(self.layers, state.layers, strict=True)):
             stream = stream._replace(across=None if across is None else across[index])
-            x, after, routed = block(x, stream, before, (routes or {}).get(index))
+            x, after, routed = block(x, stream, before, routes.get(index))
             kept.append(after)
             if routed is not None:
                 routing[index] = routed
-        x = x[cu_seqlens[1:] - 1 if at is None else at]
-        logits = wide(self.head(self.norm(x).to(self.head.weight.dtype)))
-        return Output(logits, State(state.seen + cu_seqlens.diff(), kept), routing)
+        return x, kept, routing
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return wide(self.head(self.norm(x).to(self.head.weight.dtype)))
 
     def _check(
         self,

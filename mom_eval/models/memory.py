@@ -13,12 +13,21 @@ each memory's own, unless `common_kv`.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mom_eval.kernels import Routes, combine, dispatch, route, short_conv, take
+from mom_eval.kernels import (
+    Routes,
+    combine,
+    dispatch,
+    route,
+    short_conv,
+    short_conv_step,
+    take,
+)
 from mom_eval.models.columns import Columns
 from mom_eval.models.family import Family, Stream, wide
 
@@ -165,6 +174,8 @@ class Mixer(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The routed memories' reads, weighted, [L, HV, V]."""
         sequences, num_memories = state[f"{ROUTED}seen"].shape
+        if at.slots is not None:
+            return self._step(x, read, own, at, state, routing), state
         rows = dispatch(routing.memories, num_memories, at.cu_seqlens)
         c = {name: take(read[name], rows) for name in self.family.reader}
         if self.writers is None:
@@ -176,7 +187,7 @@ class Mixer(nn.Module):
             for name, kept in state.items()
             if name.startswith(ROUTED)
         }
-        inside = Stream(rows.cu_seqlens, at.positions[rows.token], before["seen"], at.across)
+        inside = Stream(rows.cu_seqlens, at.positions[rows.token], before["seen"], across=at.across)
         o, after = self._recur(c, inside, before)
         after["seen"] = before["seen"] + rows.cu_seqlens.diff()
         kept = {
@@ -185,24 +196,63 @@ class Mixer(nn.Module):
         }
         return combine(o, routing.weights, rows), kept
 
+    def _step(
+        self,
+        x: Tensor,
+        read: dict[str, Tensor],
+        own: dict[str, Tensor],
+        at: Stream,
+        state: dict[str, Tensor],
+        routing: Routes,
+    ) -> Tensor:
+        """`_routed` for one token a slot: a row a choice, and no memory's state is copied.
+
+        All memories' projections are made: a batch chooses nearly all of them anyway.
+        """
+        slots, chosen = at.slots, routing.memories
+        assert slots is not None
+        num_memories, top_k = state[f"{ROUTED}seen"].shape[1], chosen.shape[1]
+        c = {name: read[name].repeat_interleave(top_k, 0) for name in self.family.reader}
+        if self.writers is None:
+            c |= {name: column.repeat_interleave(top_k, 0) for name, column in own.items()}
+        else:
+            for name, column in self.writers.every(x).items():
+                index = chosen[..., None].expand(-1, -1, column.shape[-1])
+                c[name] = column.gather(1, index).flatten(0, 1)
+        # A slot that is nobody's stays behind the end: its memories are the last ones.
+        rows = (slots[:, None] * num_memories + chosen).flatten()
+        flat = {
+            name.removeprefix(ROUTED): kept.flatten(0, 1)
+            for name, kept in state.items()
+            if name.startswith(ROUTED)
+        }
+        positions = at.positions.repeat_interleave(top_k)
+        inside = Stream(at.cu_seqlens, positions, flat["seen"], rows, at.across)
+        o, _ = self._recur(c, inside, flat)
+        flat["seen"][rows] += 1
+        o = o.unflatten(0, (-1, top_k))
+        return torch.einsum("lk,lk...->l...", routing.weights, wide(o)).to(o.dtype)
+
     def _recur(
         self, c: dict[str, Tensor], at: Stream, state: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Convolution and recurrence of one memory-major stream of rows."""
         if self.conv is None:
             return self.family.recur(c, at, state)
-        mixed, ring = short_conv(
-            torch.cat([c[name] for name in self.conv.widths], -1),
-            self.conv.weight,
-            bias=self.conv.bias,
-            ring=state["ring"],
-            seen=at.seen,
-            cu_seqlens=at.cu_seqlens,
-            activation=self.family.conv_activation,
+        mixed, ring = self._convolved(
+            torch.cat([c[name] for name in self.conv.widths], -1), at, state["ring"]
         )
         parts = mixed.split(list(self.conv.widths.values()), -1)
         o, kept = self.family.recur(c | dict(zip(self.conv.widths, parts, strict=True)), at, state)
         return o, kept | {"ring": ring}
+
+    def _convolved(self, x: Tensor, at: Stream, ring: Tensor) -> tuple[Tensor, Tensor]:
+        assert self.conv is not None
+        weight, bias, act = self.conv.weight, self.conv.bias, self.family.conv_activation
+        past: dict[str, Any] = {"bias": bias, "ring": ring, "seen": at.seen, "activation": act}
+        if at.slots is None:
+            return short_conv(x, weight, cu_seqlens=at.cu_seqlens, **past)
+        return short_conv_step(x, weight, slots=at.slots, **past), ring
 
     def reset_parameters(self, std: float) -> None:
         """Normal weights of a standard deviation; the family sets its own."""

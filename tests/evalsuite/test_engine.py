@@ -71,27 +71,29 @@ class Asked:
         self.places = {id(write): place for place, write in enumerate(writes)}
         self.model, self.limits = model, limits
         longest = max(len(write.prompt) + write.tokens for write in writes)
-        self.states = limits.slots * StateBytes(model.module)(longest)
+        # One more for rows that are nobody's.
+        self.states = (limits.slots + 1) * StateBytes(model.module)(longest)
         self.answering = Answering(model.module, writes, scores, limits, self.finish, self.count)
-        handle = model.module.register_forward_pre_hook(self.watch)
         self.texts, self.scored = {}, {}
-        try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("forward", "step"):
+                patch.setattr(model.module, name, self.watched(getattr(model.module, name)))
             for part in self.answering:
                 assert not part.written.keys() & self.texts.keys()
                 self.texts |= part.written
                 self.scored |= part.scored
-        finally:
-            handle.remove()
 
-    def watch(self, _, args):
-        self.sizes.append(len(args[0]))
-        self.held.append(self.answering.walk.held)
-        assert self.answering.walk.bytes <= self.limits.bytes
-        assert self.answering.slots.active <= self.limits.slots
-        state = args[2] if len(args) > 2 else None
-        if state is not None:
-            self.bytes = state.nbytes()
-            assert state.nbytes() <= max(self.states, self.limits.bytes)
+    def watched(self, call):
+        def watch(tokens, ends_or_slots, state=None, **rest):
+            self.sizes.append(len(tokens))
+            self.held.append(self.answering.walk.held)
+            assert self.answering.walk.bytes <= self.limits.bytes
+            assert self.answering.slots.active <= self.limits.slots
+            if state is not None:
+                assert state.nbytes() <= max(self.states, self.limits.bytes)
+            return call(tokens, ends_or_slots, state, **rest)
+
+        return watch
 
     def finish(self, write, ids):
         text = self.model.finish(write, ids)
@@ -179,9 +181,15 @@ class Scripted(torch.nn.Module):
 
     def forward(self, tokens, cu_seqlens, state=None, *, at=None):
         out = self.lm(tokens, cu_seqlens, state, at=at)
-        written = (out.state.seen - 1) % len(self.script)
-        logits = torch.nn.functional.one_hot(torch.tensor(self.script)[written], 50)
-        return out._replace(logits=logits.float())
+        return out._replace(logits=self.written_behind(out.state.seen))
+
+    def step(self, tokens, slots, state):
+        self.lm.step(tokens, slots, state)
+        return self.written_behind(state.seen[slots])
+
+    def written_behind(self, seen):
+        written = torch.tensor(self.script)[(seen - 1) % len(self.script)]
+        return torch.nn.functional.one_hot(written, 50).float()
 
 
 def write_all(script, writes, slots):
@@ -218,15 +226,6 @@ def test_equal_prompts_are_read_and_written_behind_once():
     assert list(map(asked.texts.get, range(3))) == ["ABCDE", "AB", "A"]
     assert asked.sizes == [2, 1, 1, 1, 1]
     assert asked.count == TokenCount(read=2, unshared=2, written=5, scored=0)
-
-
-def test_the_length_of_a_prompt_leaves_the_slots_with_it():
-    model = OwnModel(new_model(CASES["transformer"]), Letters(), False)
-    asked = Asked(
-        model, [Write([1] * 40, 2, ()), Write([2] * 3, 9, ())], [], Limits(2, 99, 1 << 20)
-    )
-    assert len(asked.ids[1]) == 9
-    assert asked.bytes == StateBytes(model.module)(3 + 7)
 
 
 def test_memory_that_runs_out_names_what_was_in_flight():

@@ -65,8 +65,10 @@ class Answering:
         self._lm, self._limits, self._count = lm, limits, count
         self._writes, self._scores = writes, scores
         # A slot is given only where a quarter is free: single prompts would be read one by one.
-        self._enough = max(1, limits.slots // 4)
-        self.slots = Slots(lm, limits.slots, lambda place, ids: finish(writes[place], ids))
+        slots = max(1, min(limits.slots, len(writes)))
+        self._enough = max(1, slots // 4)
+        longest = max((len(write.prompt) + write.tokens for write in writes), default=0)
+        self.slots = Slots(lm, slots, longest, lambda place, ids: finish(writes[place], ids))
         roots = build([one.prompt for one in (*writes, *scores)])
         self.largest = 0
         """Slots that were taken at once, at most."""

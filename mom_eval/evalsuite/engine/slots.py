@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import torch
-
 from mom_eval.evalsuite.engine.packed import Read
-from mom_eval.models.lm import LM, packed
+from mom_eval.models.decoder import Decoder
+from mom_eval.models.lm import LM
 
 Finish = Callable[[int, list[int]], str | None]
 """(text, the tokens it has so far) -> what it is if it ends here, None while it goes on."""
@@ -18,17 +17,19 @@ class Slot:
 
     going: list[int]
     """Its texts that have not ended: greedy decoding writes the same for all of them."""
+    next: int
+    """The token to be written next."""
     tokens: list[int] = field(default_factory=list)
 
 
 class Slots:
     """Writes a token at a time behind every prompt that has a slot."""
 
-    def __init__(self, lm: LM, count: int, finish: Finish) -> None:
-        """`count` slots."""
-        self._lm, self._count, self._finish = lm, count, finish
-        self._slots: list[Slot] = []
-        self._read: Read | None = None
+    def __init__(self, lm: LM, count: int, capacity: int, finish: Finish) -> None:
+        """`count` slots of `capacity` tokens, prompt and text; allocated with the first prompt."""
+        self._lm, self._count, self._capacity, self._finish = lm, count, capacity, finish
+        self._slots: dict[int, Slot] = {}
+        self._decoder: Decoder | None = None
 
     @property
     def active(self) -> int:
@@ -43,30 +44,30 @@ class Slots:
     def fill(self, texts: list[list[int]], read: Read) -> None:
         """Give slots to prompts: for each the texts to be written behind it, and what it left."""
         assert len(texts) <= self.free, "more prompts than free slots"
-        if texts:
-            self._slots += [Slot(list(some)) for some in texts]
-            self._read = read if self._read is None else Read.cat([self._read, read])
+        if not texts:
+            return
+        if self._decoder is None:
+            self._decoder = Decoder(self._lm, self._count, self._capacity)
+        free = [place for place in range(self._count) if place not in self._slots][: len(texts)]
+        self._decoder.write(free, read.state)
+        first = read.logits.argmax(-1).tolist()
+        for place, some, token in zip(free, texts, first, strict=True):
+            self._slots[place] = Slot(list(some), token)
 
-    @torch.inference_mode()
     def step(self) -> dict[int, str]:
         """Write one token in every slot; the texts that end with it."""
-        if self._read is None:
-            return {}
         out: dict[int, str] = {}
-        for slot, token in zip(self._slots, self._read.logits.argmax(-1).tolist(), strict=True):
-            slot.tokens.append(token)
-            for place in list(slot.going):
-                text = self._finish(place, slot.tokens)
-                if text is not None:
-                    out[place] = text
-                    slot.going.remove(place)
-        rows = [row for row, slot in enumerate(self._slots) if slot.going]
-        self._slots = [self._slots[row] for row in rows]
-        self._read = self._push(self._read.pick(rows)) if rows else None
+        for place, slot in list(self._slots.items()):
+            slot.tokens.append(slot.next)
+            for text in list(slot.going):
+                ended = self._finish(text, slot.tokens)
+                if ended is not None:
+                    out[text] = ended
+                    slot.going.remove(text)
+            if not slot.going:
+                del self._slots[place]
+        if self._slots and self._decoder is not None:
+            written = {place: slot.next for place, slot in self._slots.items()}
+            for place, token in self._decoder.step(written).items():
+                self._slots[place].next = token
         return out
-
-    def _push(self, read: Read) -> Read:
-        last = [slot.tokens[-1:] for slot in self._slots]
-        tokens, cu_seqlens = packed(last, read.logits.device)
-        logits, state, _ = self._lm(tokens, cu_seqlens, read.state, at=cu_seqlens[:-1])
-        return Read(logits, state)

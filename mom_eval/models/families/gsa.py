@@ -12,10 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mom_eval.kernels import gated_delta, gated_slot
+from mom_eval.kernels import gated_slot, gated_slot_step
 from mom_eval.models.columns import Column
 from mom_eval.models.families.feature_maps import feature_map
-from mom_eval.models.family import Family, RMSNorm, Stream, split_heads, wide
+from mom_eval.models.family import (
+    Family,
+    RMSNorm,
+    Stream,
+    Write,
+    recurrence,
+    split_heads,
+    wide,
+)
 
 NORM_EPS = 1e-5
 """Flash-linear-attention gives this norm no norm_eps of the configuration since 2024-11-05;
@@ -82,14 +90,13 @@ class GSA(Family):
         )
         g = F.logsigmoid(wide(f)) / options.gate_logit_normalizer
         s = -torch.expm1(g)
-        found, slots = gated_slot(
-            q, self.feature_map(k), s, g=g, scale=1.0, state=state["slots"],
-            cu_seqlens=at.cu_seqlens,
-        )  # fmt: skip
-        o, values = gated_delta(
-            wide(found).softmax(-1), s, F.silu(v), g=g, scale=1.0, state=state["s"],
-            cu_seqlens=at.cu_seqlens,
-        )  # fmt: skip
+        k, slots = self.feature_map(k), state["slots"]
+        if at.slots is None:
+            found, slots = gated_slot(q, k, s, g=g, state=slots, cu_seqlens=at.cu_seqlens)
+        else:
+            found = gated_slot_step(q, k, s, g=g, state=slots, slots=at.slots)
+        read = Write(wide(found).softmax(-1), s, F.silu(v), g)
+        o, values = recurrence(read, at, state["s"], scale=1.0)
         return o, {"slots": slots, "s": values}
 
     def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:

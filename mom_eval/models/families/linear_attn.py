@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mom_eval.kernels import gated_delta
 from mom_eval.models.columns import Column
 from mom_eval.models.families.feature_maps import feature_map
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads
+from mom_eval.models.family import Family, RMSNorm, Stream, Write, recurrence, split_heads
 
 
 class LinearAttention(Family):
@@ -79,11 +78,11 @@ class LinearAttention(Family):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The recurrence, and the same over values of one where it is normalised."""
         w = self.write(c, at)
-        o, s = gated_delta(w.q, w.k, w.v, state=state["s"], cu_seqlens=at.cu_seqlens)
+        o, s = recurrence(w, at, state["s"])
         if not self.options.norm_feature_map:
             return o, {"s": s}
         ones = torch.ones_like(w.v[..., :1], dtype=s.dtype)
-        weight, z = gated_delta(w.q, w.k, ones, state=state["z"], cu_seqlens=at.cu_seqlens)
+        weight, z = recurrence(w._replace(v=ones), at, state["z"])
         return (o / (weight + 1e-10)).to(o.dtype), {"s": s, "z": z}
 
     def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:

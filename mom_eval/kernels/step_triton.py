@@ -1,0 +1,118 @@
+"""The kernels of `step`: a state is read once and written once, in place."""
+
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from mom_eval.kernels.scan_triton import CHANNEL, HEAD
+
+
+@triton.jit(do_not_specialize=["beta_row", "H", "HV"])
+def _step(
+    q, k, v, g, beta, o, state, slots, scale, q_row, k_row, v_row, g_row, beta_row, H, HV,
+    K: tl.constexpr, V: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr,
+    BK: tl.constexpr, BV: tl.constexpr,
+):  # fmt: skip
+    """One row, value head and block of V: the four lines of `gated_delta`."""
+    block, h, r = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    slot = tl.load(slots + r)
+    if slot < 0:
+        return
+    d, e = tl.arange(0, BK), block * BV + tl.arange(0, BV)
+    of_k, of_v = d < K, e < V
+    at = (slot * HV + h) * K * V + d[:, None] * V + e[None, :]
+    inside = of_k[:, None] & of_v[None, :]
+    S = tl.load(state + at, mask=inside, other=0.0)
+    key = h // (HV // H) * K + d
+    q_r = tl.load(q + r * q_row + key, mask=of_k, other=0.0).to(tl.float32)
+    k_r = tl.load(k + r * k_row + key, mask=of_k, other=0.0).to(tl.float32)
+    u = tl.load(v + r * v_row + h * V + e, mask=of_v, other=0.0).to(tl.float32)
+    if GATE == HEAD:
+        S *= tl.exp(tl.load(g + r * g_row + h).to(tl.float32))
+    if GATE == CHANNEL:
+        gates = tl.load(g + r * g_row + h * K + d, mask=of_k, other=0.0).to(tl.float32)
+        S *= tl.exp(gates)[:, None]
+    if DELTA:
+        strength = tl.load(beta + r * beta_row + h).to(tl.float32)
+        u = strength * (u - tl.sum(S * k_r[:, None], 0))
+    S += k_r[:, None] * u[None, :]
+    tl.store(state + at, S, mask=inside)
+    tl.store(o + (r * HV + h) * V + e, scale * tl.sum(S * q_r[:, None], 0), mask=of_v)
+
+
+@triton.jit(do_not_specialize=["D"])
+def _conv_step(
+    x, weight, bias, y, ring, seen, slots, x_row, D,
+    W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, BD: tl.constexpr,
+):  # fmt: skip
+    """One row and block of channels; each channel's ring is one program's alone."""
+    d, r = tl.program_id(0) * BD + tl.arange(0, BD), tl.program_id(1).to(tl.int64)
+    slot = tl.load(slots + r)
+    if slot < 0:
+        return
+    inside, t = d < D, tl.load(seen + slot)
+    ring += slot * W * D + d
+    new = tl.load(x + r * x_row + d, mask=inside, other=0.0)
+    out = new.to(tl.float32) * tl.load(weight + d * W + W - 1, mask=inside, other=0.0)
+    for back in tl.static_range(1, W):
+        there = inside & (t >= back)
+        old = tl.load(ring + (t + W - back) % W * D, mask=there, other=0.0).to(tl.float32)
+        out += old * tl.load(weight + d * W + W - 1 - back, mask=inside, other=0.0)
+    if BIAS:
+        out += tl.load(bias + d, mask=inside, other=0.0)
+    if SILU:
+        out = out * tl.sigmoid(out)
+    tl.store(ring + t % W * D, new, mask=inside)
+    tl.store(y + r * D + d, out, mask=inside)
+
+
+def run_step(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    g: Tensor | None,
+    beta: Tensor | None,
+    scale: float,
+    state: Tensor,
+    slots: Tensor,
+) -> Tensor:
+    """`gated_delta_step` of what it has checked."""
+    (rows, H, K), (_, HV, V) = q.shape, v.shape
+    q, k, v = (_rows(x) for x in (q, k, v))
+    gate = 0 if g is None else (HEAD if g.ndim == 2 else CHANNEL).value
+    gates, strength = (v if x is None else _rows(x) for x in (g, beta))
+    o = v.new_empty(rows, HV, V)
+    BK = triton.next_power_of_2(K)
+    # 8,192 numbers of a state are 64 registers of a thread.
+    BV = min(triton.next_power_of_2(V), max(16, 8192 // BK))
+    _step[(triton.cdiv(V, BV), HV, rows)](
+        q, k, v, gates, strength, o, state, slots, scale,
+        q.stride(0), k.stride(0), v.stride(0), gates.stride(0), strength.stride(0), H, HV,
+        K=K, V=V, GATE=gate, DELTA=beta is not None, BK=BK, BV=BV, num_warps=4,
+    )  # fmt: skip
+    return o
+
+
+def run_conv_step(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    ring: Tensor,
+    seen: Tensor,
+    slots: Tensor,
+    activation: str | None,
+) -> Tensor:
+    """`short_conv_step` of what it has checked."""
+    rows, D = x.shape
+    x, y = _rows(x), x.new_empty(rows, D)
+    BD = min(512, triton.next_power_of_2(D))
+    _conv_step[(triton.cdiv(D, BD), rows)](
+        x, weight.contiguous(), weight if bias is None else bias, y, ring, seen, slots,
+        x.stride(0), D, W=weight.shape[1], BIAS=bias is not None, SILU=activation == "silu",
+        BD=BD, num_warps=4,
+    )  # fmt: skip
+    return y
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x if x[:1].is_contiguous() else x.contiguous()

@@ -1,0 +1,88 @@
+"""Decoding in slots: one buffer of states that change in place, and on a GPU one CUDA graph a step.
+
+A model's `forward` takes states as values and copies them; here every token changes the slot it
+belongs to and nothing else. Sequences are written into slots and read out of them as values.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mom_eval.models.lm import LM
+from mom_eval.models.state import ATTENTION, State
+
+
+class Decoder:
+    """A model, and slots that hold a sequence each."""
+
+    def __init__(self, lm: LM, slots: int, capacity: int) -> None:
+        """`capacity`: tokens that a slot can hold, where the model has attention."""
+        self._lm, self.slots = lm, slots
+        # One more, that of rows that are nobody's.
+        self._state = _roomy(lm.empty_state(slots + 1), capacity)
+        self._device = self._state.seen.device
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._tokens = torch.zeros(slots, dtype=torch.int64, device=self._device)
+        self._rows = torch.full_like(self._tokens, -1)
+        self._next = torch.empty(0)
+
+    def write(self, slots: Sequence[int], state: State) -> None:
+        """Put sequences into slots, whatever those held."""
+        index = torch.tensor(slots, dtype=torch.int64, device=self._device)
+        self._state.seen[index] = state.seen
+        for kept, new in zip(self._state.layers, state.layers, strict=True):
+            for name, value in new.items():
+                if new.keys() == ATTENTION:
+                    kept[name][index, : value.shape[1]] = value
+                else:
+                    kept[name][index] = value
+
+    def read(self, slots: Sequence[int]) -> State:
+        """What slots hold, as a value."""
+        return self._state[slots].trimmed()
+
+    @torch.inference_mode()
+    def step(self, tokens: dict[int, int]) -> dict[int, int]:
+        """Read one more token in some slots: slot -> token. Returns the most probable next ones."""
+        slots = list(tokens)
+        if self._device.type == "cuda":
+            rows = [slot if slot in tokens else -1 for slot in range(self.slots)]
+            self._tokens.copy_(torch.tensor([tokens.get(slot, 0) for slot in rows]))
+            self._rows.copy_(torch.tensor(rows))
+            self._replay()
+            found = self._next.tolist()
+            return {slot: found[slot] for slot in slots}
+        new = torch.tensor(list(tokens.values()), device=self._device)
+        found = self._push(new, torch.tensor(slots, device=self._device)).tolist()
+        return dict(zip(slots, found, strict=True))
+
+    def _replay(self) -> None:
+        if self._graph is None:
+            # Once with no slot at all, so that kernels are compiled and nothing is changed.
+            rows, self._rows = self._rows, torch.full_like(self._rows, -1)
+            aside = torch.cuda.Stream()
+            aside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(aside):
+                self._push(self._tokens, self._rows)
+            torch.cuda.current_stream().wait_stream(aside)
+            self._rows = rows
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):
+                self._next = self._push(self._tokens, self._rows)
+        self._graph.replay()
+
+    def _push(self, tokens: Tensor, slots: Tensor) -> Tensor:
+        return self._lm.step(tokens, slots, self._state).argmax(-1)
+
+
+def _roomy(state: State, capacity: int) -> State:
+    """The state with attention's keys and values for so many tokens."""
+    layers = [
+        {name: F.pad(t, (0, 0, 0, 0, 0, capacity)) for name, t in layer.items()}
+        if layer.keys() == ATTENTION
+        else layer
+        for layer in state.layers
+    ]
+    return State(state.seen, layers)

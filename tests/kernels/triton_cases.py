@@ -1,0 +1,124 @@
+"""What Triton kernels must give; `test_triton` runs this in a process of its own."""
+
+import pytest
+import torch
+
+from mom_eval.errors import SettingError
+from mom_eval.kernels import (
+    attention_step,
+    gated_delta,
+    gated_delta_step,
+    gated_slot,
+    preferring,
+    short_conv_step,
+)
+from tests.kernels.conftest import gated_delta_case
+
+KINDS = ["none", "head", "channel", "none-delta", "head-delta", "channel-delta"]
+LENGTHS = (65, 0, 1, 130)
+GPU = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if GPU else "cpu")
+# The interpreter's products of bfloat16 are wrong.
+BOUNDS = {torch.float32: 1e-4} | ({torch.bfloat16: 6e-3} if GPU else {})
+SIZES = [(1, 2, 20, 36)] + ([(2, 4, 128, 128), (1, 2, 256, 200), (1, 1, 60, 100)] if GPU else [])
+
+
+def poison():
+    """What is freed here is what kernels get, and it is NaN."""
+    if GPU:
+        torch.empty(1 << 26, device="cuda").fill_(torch.nan)
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("decay", ["mild", "wild", "full"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_recurrence_is_that_of_four_lines(relative, kind, decay, sizes, dtype):
+    if decay != "mild" and kind.startswith("none"):
+        pytest.skip("no decay")
+    case = gated_delta_case(kind, LENGTHS, decay, sizes)
+    case.stream.update({name: case.stream[name].to(dtype) for name in ("q", "k", "v")})
+    wide = case.to(torch.float64)
+    truth = wide.run("recurrent")
+    case = case.to(DEVICE)
+    poison()
+    found = case.run("triton")
+    bound = BOUNDS[dtype] * (2 if "delta" in kind else 1)
+    for x, expected in zip(found, truth, strict=True):
+        assert relative(x.cpu(), expected) < bound
+    for x, again in zip(found, case.run("triton"), strict=True):
+        assert torch.equal(x, again)
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_step_is_one_token_in_place(relative, kind, dtype):
+    rows, slots = 5, torch.tensor([3, 0, -1, 6, 2])
+    case = gated_delta_case(kind, (1,) * rows, "mild", (2, 4, 60, 100))
+    stream = {name: x.to(DEVICE) for name, x in case.stream.items()}
+    stream |= {name: stream[name].to(dtype) for name in ("q", "k", "v")}
+    ends = torch.arange(rows + 1, device=DEVICE)
+    kept = torch.randn(8, 4, 60, 100, device=DEVICE)
+    wide = {name: x.double() for name, x in stream.items()}
+    o, states = gated_delta(**wide, state=kept[slots].double(), cu_seqlens=ends, impl="recurrent")
+    for impl in ("torch", "triton"):
+        state = kept.clone()
+        poison()
+        found = gated_delta_step(**stream, state=state, slots=slots.to(DEVICE), impl=impl)
+        real = slots >= 0
+        assert relative(found[real], o[real]) < BOUNDS[dtype]
+        assert relative(state[slots[real]], states[real]) < 1e-5
+        untouched = [1, 4, 5]
+        assert torch.equal(state[untouched], kept[untouched])
+
+
+def test_a_convolution_step_is_one_token_in_place(relative):
+    x, weight, bias = (torch.randn(*s, device=DEVICE) for s in ((4, 70), (70, 4), (70,)))
+    kept = torch.randn(6, 4, 70, device=DEVICE)
+    slots, seen = (
+        torch.tensor(some, device=DEVICE) for some in ([4, -1, 0, 2], [0, 7, 3, 1, 9, 5])
+    )
+    out = {}
+    for impl in ("torch", "triton"):
+        ring = kept.clone()
+        y = short_conv_step(
+            x, weight, ring=ring, seen=seen, slots=slots, bias=bias, activation="silu", impl=impl
+        )
+        out[impl] = torch.cat([y[slots >= 0].flatten(), ring[:5].flatten()])
+    assert relative(out["triton"], out["torch"]) < 1e-6
+
+
+@pytest.mark.parametrize("window", [None, 100])
+@pytest.mark.parametrize("heads", [2, 4])
+def test_an_attention_step_reads_what_a_slot_holds(relative, window, heads):
+    q, k, v = (torch.randn(*s, device=DEVICE) for s in ((3, heads, 24), *[(5, 600, 2, 24)] * 2))
+    slots, positions = (torch.tensor(some, device=DEVICE) for some in ([3, 0, 1], [599, 0, 256]))
+    out = [
+        attention_step(q, k, v, slots=slots, positions=positions, window=window, impl=impl)
+        for impl in ("torch", "triton")
+    ]
+    assert relative(*out[::-1]) < 1e-5
+
+
+def test_a_kernel_that_cannot_run_says_why():
+    q = torch.ones(3, 1, 4, device=DEVICE)
+    run = {"q": q, "k": q, "v": q}
+    for change, reason in (
+        ({"v": q.double()}, "float64"),
+        ({"v": q.clone().requires_grad_()}, "gradient"),
+        ({"q": q.new_ones(3, 1, 513), "k": q.new_ones(3, 1, 513)}, "K = 513 is more than 512"),
+    ):
+        with pytest.raises(SettingError, match=f"gated_delta cannot run: .*{reason}"):
+            gated_delta(**(run | change), impl="triton")
+        with preferring("triton"), pytest.raises(SettingError, match=reason):
+            gated_delta(**(run | change))
+    with preferring("triton"), pytest.raises(SettingError, match="gated_slot cannot run"):
+        gated_slot(q, q, q, g=-q)
+
+
+def test_an_empty_stream_changes_nothing():
+    q = torch.ones(0, 1, 4, device=DEVICE)
+    state = torch.randn(2, 1, 4, 4, device=DEVICE)
+    ends = torch.zeros(3, dtype=torch.int64, device=DEVICE)
+    o, after = gated_delta(q, q, q, state=state, cu_seqlens=ends, impl="triton")
+    assert (len(o), torch.equal(after, state)) == (0, True)
