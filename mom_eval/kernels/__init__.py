@@ -16,6 +16,7 @@ from mom_eval.kernels.routing import (
 )
 from mom_eval.kernels.short_conv import short_conv
 from mom_eval.kernels.step import gated_delta_step, gated_slot_step, short_conv_step
+from mom_eval.kernels.swiglu import swiglu
 
 __all__ = [
     "KERNELS",
@@ -35,5 +36,6 @@ __all__ = [
     "route",
     "short_conv",
     "short_conv_step",
+    "swiglu",
     "take",
 ]

@@ -19,6 +19,7 @@ from torch import Tensor
 from mom_eval.errors import SettingError
 
 KERNELS: Final = ("auto", "torch", "triton")
+NO_GRADIENT: Final = "it has no gradient yet"
 _preferred: ContextVar[str] = ContextVar("kernels", default="auto")
 
 
@@ -66,7 +67,9 @@ def takes_triton(
     if asked == "triton":
         raise SettingError(f"the Triton kernel of {op} cannot run: {reason}; take --kernels auto")
     if any(x is not None and x.is_cuda for x in tensors):
-        _say_once(f"{op} runs in torch, its Triton kernel cannot: {reason}")
+        # Of gradients, once for all ops.
+        what = "training" if reason == NO_GRADIENT else op
+        _say_once(f"{what} runs in torch, the Triton kernel cannot: {reason}")
     return False
 
 
@@ -84,7 +87,7 @@ def _why_not(tensors: tuple[Tensor | None, ...], backward: bool) -> str | None:
     if any(x.dtype == torch.float64 for x in given):
         return "it knows no float64"
     if not backward and torch.is_grad_enabled() and any(x.requires_grad for x in given):
-        return "it has no gradient yet"
+        return NO_GRADIENT
     return None
 
 

@@ -54,7 +54,7 @@ def chunked_triton(
             GATE=gate, BK=max(16, min(64, triton.next_power_of_2(K))), num_warps=4, **meta,
         )  # fmt: skip
     o, after = v.new_empty(length, HV, V), torch.empty_like(state)
-    BK, BV, warps, stages = _blocks(K, V, operand)
+    BK, BV, warps, stages = _blocks(K, V, gate, operand, delta)
     scan[(triton.cdiv(V, BV), HV, N)](
         q_in, k_in, k_out, v, P, T, G, o, state, after, grid.cu_seqlens, grid.first, scale,
         q_in.stride(0), k_in.stride(0), v.stride(0), H, HV,
@@ -68,15 +68,17 @@ def _rows(x: Tensor) -> Tensor:
     return x if x[:1].is_contiguous() else x.contiguous()
 
 
-def _blocks(K: int, V: int, operand: torch.dtype) -> tuple[int, int, int, int]:
+def _blocks(K: int, V: int, gate: int, operand: torch.dtype, delta: bool) -> tuple[int, ...]:
     """Block shapes of `scan`: all of K, columns of V, warps, pipeline stages.
 
-    Columns of 64 fill the matrix units' tiles; 32 are what registers and shared memory hold of a
-    state above K = 256, or of operands of four bytes. A second stage hides the loads of the next
-    chunk and fits to K = 128; a third runs out of shared memory.
+    Columns of 64 fill the matrix units' tiles; fewer were slower, and with a decay a head in half
+    precision they gave wrong sums on Hopper (docs/performance.md). Operands of four bytes leave
+    room for 32 above K = 128. A second stage hides the loads of the next chunk up to K = 256; a
+    third pays with the delta rule, whose products wait for each other.
     """
     BK = max(16, triton.next_power_of_2(K))
-    wide = BK > 256 or (operand == torch.float32 and BK > 128)
-    BV = min(32 if wide else 64, max(16, triton.next_power_of_2(V)))
-    small = BK <= 128
-    return BK, BV, 4 if small else 8, 2 if small and operand != torch.float32 else 1
+    if operand == torch.float32:
+        BV = min(64 if BK <= 128 else 32, max(16, triton.next_power_of_2(V)))
+        return BK, BV, 4 if BK <= 128 else 8, 1
+    stages = 1 if BK > 256 else 3 if BK <= 128 and delta and gate != CHANNEL.value else 2
+    return BK, 64, 4 if BK <= 128 else 8, stages

@@ -4,8 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mom_eval.kernels.choose import takes_triton
 from mom_eval.kernels.shapes import Axes, chosen, compute_dtype
 
+L2_EPS = 1e-6
 ACTIVATIONS = {"silu": F.silu, "sigmoid": F.sigmoid}
 
 
@@ -33,19 +35,28 @@ def rms_norm(
         ValueError: on shapes that do not fit, or on an unknown activation.
     """
     act, dtype = chosen("activation", activation, ACTIVATIONS), compute_dtype(x)
+    if weight is not None:
+        Axes(D=x.shape[-1]).check("weight", weight, "D")
+    if gate is not None and gate.shape != x.shape:
+        raise ValueError(f"gate must be {list(x.shape)} like x, but it is {list(gate.shape)}")
+    if takes_triton("rms_norm", "auto", (x, weight, gate)):
+        from mom_eval.kernels.norm_triton import run_norm
+
+        return run_norm(x, weight, eps, gate, activation, mean=True)
     y = x.to(dtype)
     y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + eps)
     if weight is not None:
-        Axes(D=x.shape[-1]).check("weight", weight, "D")
         y = y * weight
     if gate is not None:
-        if gate.shape != x.shape:
-            raise ValueError(f"gate must be {list(x.shape)} like x, but it is {list(gate.shape)}")
         y = y * act(gate.to(dtype))
     return y.to(x.dtype)
 
 
 def l2_norm(x: Tensor) -> Tensor:
     """The vector x / sqrt(sum x^2 + 1e-6) over the last axis, in the type of x."""
+    if takes_triton("l2_norm", "auto", (x,)):
+        from mom_eval.kernels.norm_triton import run_norm
+
+        return run_norm(x, None, L2_EPS, None, "silu", mean=False)
     y = x.to(compute_dtype(x))
-    return (y * torch.rsqrt(y.square().sum(-1, keepdim=True) + 1e-6)).to(x.dtype)
+    return (y * torch.rsqrt(y.square().sum(-1, keepdim=True) + L2_EPS)).to(x.dtype)

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from mom_eval.kernels.choose import takes_triton
 from mom_eval.kernels.shapes import Axes, checked_segments, compute_dtype
 
 
@@ -93,16 +94,16 @@ def dispatch(memories: Tensor, num_memories: int, cu_seqlens: Tensor | None = No
     Axes().check("memories", memories, "L k")
     segments = checked_segments(cu_seqlens, memories)
     top_k, choices = memories.shape[1], memories.flatten()
-    hits = choices[:, None] == torch.arange(num_memories, device=memories.device)
+    hits = choices == torch.arange(num_memories, device=memories.device)[:, None]
     # How many of the choices before each one, and before the end, were of each memory.
-    before = F.pad(hits.cumsum(0), (0, 0, 1, 0))
-    ends = before[-1].cumsum(0)
-    places = before + (ends - before[-1])
-    row = places[:-1].gather(1, choices[:, None]).squeeze(1)
+    before = F.pad(hits.cumsum(1), (1, 0))
+    ends = before[:, -1].cumsum(0)
+    places = before + (ends - before[:, -1])[:, None]
+    row = places.gather(0, choices[None]).squeeze(0)
     token = torch.empty_like(row).scatter(
         0, row, torch.arange(len(row), device=row.device) // top_k
     )
-    starts = places[segments[:-1] * top_k].T.flatten()
+    starts = places[:, segments[:-1] * top_k].flatten()
     return Rows(row.view_as(memories), token, torch.cat([starts, ends[-1:]]), ends.int())
 
 
@@ -116,10 +117,11 @@ def take(x: Tensor, rows: Rows) -> Tensor:
     return _Take.apply(x, rows.row, rows.token)
 
 
-def combine(y: Tensor, weights: Tensor, rows: Rows) -> Tensor:
+def combine(y: Tensor, weights: Tensor, rows: Rows, onto: Tensor | None = None) -> Tensor:
     """The weighted sum of a token's rows: y [R, ...], weights [L, k] -> [L, ...] in the type of y.
 
-    Summed in float32 in the order of the choices and rounded once; the gradients are gathers.
+    `onto` [L, ...] is added, where there is something that every token reads. Summed in float32 in
+    the order of the choices and rounded once (in torch, before `onto`); the gradients are gathers.
     Raises ValueError on shapes that do not fit, naming the axis.
     """
     axes = Axes()
@@ -127,7 +129,12 @@ def combine(y: Tensor, weights: Tensor, rows: Rows) -> Tensor:
     axes.check("weights", weights, "L k")
     if len(y) != len(rows.token):
         raise ValueError(f"axis R of y [R, ...] must be {len(rows.token)}, but it is {len(y)}")
-    return _Combine.apply(y, weights, rows.row, rows.token)
+    if takes_triton("combine", "auto", (y, weights, onto)):
+        from mom_eval.kernels.routing_triton import run_combine
+
+        return run_combine(y, weights, rows.row, onto)
+    combined = _Combine.apply(y, weights, rows.row, rows.token)
+    return combined if onto is None else combined + onto
 
 
 def grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mom_eval.kernels.choose import takes_triton
 from mom_eval.kernels.shapes import Axes, checked_segments, compute_dtype, segment_of
 
 
@@ -47,6 +48,10 @@ def short_conv(
     if ring is None or seen is None:
         seen = torch.zeros_like(segments[1:])
         ring = x.new_zeros(len(seen), weight.shape[1], len(weight))
+    if takes_triton("short_conv", "auto", (x, weight, bias, ring)):
+        from mom_eval.kernels.short_conv_triton import run_short_conv
+
+        return run_short_conv(x, weight, bias, ring, seen, segments, activation)
     stream, rows, ends = _behind_past(x, ring, seen, segments)
     y = _windows(stream, weight.to(compute_dtype(x))).index_select(0, rows)
     y = y if bias is None else y + bias

@@ -25,11 +25,11 @@ class Stream(NamedTuple):
     """[L] int64, each row's position in its own sequence, from 0."""
     seen: Tensor
     """[N] int64, rows that each segment had before this call."""
+    across: Tensor | None = None
+    """This layer's share of a parameter that spans the layers (HGRN2's lower bound)."""
     slots: Tensor | None = None
     """[L] int64 where each row is one more token of a slot, whose state changes in place; see
     `kernels.step`. Then N is the number of slots, and cu_seqlens means nothing."""
-    across: Tensor | None = None
-    """This layer's share of a parameter that spans the layers (HGRN2's lower bound)."""
 
 
 class Write(NamedTuple):

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mom_eval.kernels import Routes, preferring
+from mom_eval.kernels import Routes, preferring, swiglu
 from mom_eval.kernels.shapes import checked_segments
 from mom_eval.models.attention import Attention
 from mom_eval.models.config import ModelConfig
@@ -42,8 +41,7 @@ class SwiGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[L, D] -> [L, D]."""
-        gate, up = self.gate_up(x).chunk(2, -1)
-        return self.down(F.silu(gate) * up)
+        return self.down(swiglu(self.gate_up(x)))
 
     def pieces(self) -> dict[str, Tensor]:
         """The three published weights, as views."""
@@ -184,7 +182,7 @@ class LM(nn.Module):
         Returns:
             Logits [R, vocab] float32.
         """
-        at = Stream(state.seen.new_empty(0), state.seen[slots], state.seen, slots)
+        at = Stream(slots, state.seen[slots], state.seen, slots=slots)
         with preferring(self.kernels):
             x, _, _ = self._mix(tokens, at, state, {})
             # Who is nobody stays at the beginning, where there is room.

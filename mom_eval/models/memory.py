@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from mom_eval.kernels import (
     Routes,
+    Rows,
     combine,
     dispatch,
     route,
@@ -153,13 +154,13 @@ class Mixer(nn.Module):
         read = self.reader(x)
         own = self.writer(x) if self.writer is not None else {}
         y, kept, routing = None, {}, None
+        if self.shared:
+            y, kept = self._recur(read | own, at, state)
         if self.router is not None and self.memories is not None:
             logits = F.linear(wide(x), wide(self.router.weight))
             routing = route(logits, self.memories.top_k, routes)
-            y, kept = self._routed(x, read, own, at, state, routing)
-        if self.shared:
-            o, after = self._recur(read | own, at, state)
-            y, kept = (o if y is None else y + o), kept | after
+            y, after = self._routed(x, read, own, at, state, routing, y)
+            kept = after | kept
         assert y is not None
         return self.out(self.family.read_out(y, read)), kept, routing
 
@@ -171,11 +172,12 @@ class Mixer(nn.Module):
         at: Stream,
         state: dict[str, Tensor],
         routing: Routes,
+        onto: Tensor | None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The routed memories' reads, weighted, [L, HV, V]."""
+        """The routed memories' reads, weighted, and added to the shared one's, [L, HV, V]."""
         sequences, num_memories = state[f"{ROUTED}seen"].shape
         if at.slots is not None:
-            return self._step(x, read, own, at, state, routing), state
+            return self._step(x, read, own, at, state, routing, onto), state
         rows = dispatch(routing.memories, num_memories, at.cu_seqlens)
         c = {name: take(read[name], rows) for name in self.family.reader}
         if self.writers is None:
@@ -194,7 +196,7 @@ class Mixer(nn.Module):
             ROUTED + name: value.unflatten(0, (num_memories, sequences)).transpose(0, 1)
             for name, value in after.items()
         }
-        return combine(o, routing.weights, rows), kept
+        return combine(o, routing.weights, rows, onto), kept
 
     def _step(
         self,
@@ -204,6 +206,7 @@ class Mixer(nn.Module):
         at: Stream,
         state: dict[str, Tensor],
         routing: Routes,
+        onto: Tensor | None,
     ) -> Tensor:
         """`_routed` for one token a slot: a row a choice, and no memory's state is copied.
 
@@ -227,11 +230,11 @@ class Mixer(nn.Module):
             if name.startswith(ROUTED)
         }
         positions = at.positions.repeat_interleave(top_k)
-        inside = Stream(at.cu_seqlens, positions, flat["seen"], rows, at.across)
+        inside = Stream(at.cu_seqlens, positions, flat["seen"], at.across, rows)
         o, _ = self._recur(c, inside, flat)
         flat["seen"][rows] += 1
-        o = o.unflatten(0, (-1, top_k))
-        return torch.einsum("lk,lk...->l...", routing.weights, wide(o)).to(o.dtype)
+        place = torch.arange(len(o), device=o.device).view(-1, top_k)
+        return combine(o, routing.weights, Rows(place, place.flatten(), rows, rows), onto)
 
     def _recur(
         self, c: dict[str, Tensor], at: Stream, state: dict[str, Tensor]

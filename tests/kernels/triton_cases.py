@@ -1,18 +1,30 @@
 """What Triton kernels must give; `test_triton` runs this in a process of its own."""
 
+from itertools import accumulate
+
 import pytest
 import torch
 
 from mom_eval.errors import SettingError
 from mom_eval.kernels import (
     attention_step,
+    combine,
+    dispatch,
     gated_delta,
     gated_delta_step,
     gated_slot,
+    l2_norm,
     preferring,
+    rms_norm,
+    route,
+    short_conv,
     short_conv_step,
+    swiglu,
 )
+from mom_eval.models import packed
+from mom_eval.models.decoder import Decoder
 from tests.kernels.conftest import gated_delta_case
+from tests.models.shapes import CASES, new_model, sequences
 
 KINDS = ["none", "head", "channel", "none-delta", "head-delta", "channel-delta"]
 LENGTHS = (65, 0, 1, 130)
@@ -122,3 +134,77 @@ def test_an_empty_stream_changes_nothing():
     ends = torch.zeros(3, dtype=torch.int64, device=DEVICE)
     o, after = gated_delta(q, q, q, state=state, cu_seqlens=ends, impl="triton")
     assert (len(o), torch.equal(after, state)) == (0, True)
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_norms(relative, dtype):
+    """Heads of a projection's columns are read where they lie."""
+    columns = torch.randn(37, 3 * 60, device=DEVICE).to(dtype)
+    x, gate = columns[:, :120].unflatten(1, (2, 60)), columns[:, 60:].unflatten(1, (2, 60))
+    weight = torch.randn(60, device=DEVICE)
+    for run in (
+        lambda: rms_norm(x, eps=1e-5),
+        lambda: rms_norm(columns, columns[0], eps=1e-5),
+        lambda: rms_norm(x, weight, eps=1e-5, gate=gate),
+        lambda: rms_norm(x, weight, eps=1e-5, gate=gate, activation="sigmoid"),
+        lambda: l2_norm(x),
+        lambda: swiglu(columns),
+    ):
+        assert in_triton_and_torch(run, relative) < BOUNDS[dtype]
+
+
+def in_triton_and_torch(run, relative):
+    poison()
+    out = []
+    for kernels in ("triton", "torch"):
+        with preferring(kernels):
+            found = run()
+        found = found if isinstance(found, tuple) else (found,)
+        out.append(torch.cat([x.flatten().double() for x in found]))
+    return relative(*out)
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+@pytest.mark.parametrize("activation", [None, "silu"])
+def test_convolution(relative, dtype, activation):
+    lengths, seen = (5, 0, 1, 70, 2), torch.tensor([0, 7, 3, 1, 2], device=DEVICE)
+    wide = torch.randn(sum(lengths), 200, device=DEVICE).to(dtype)
+    x, weight = wide[:, 30:180], torch.randn(150, 4, device=DEVICE)
+    bias = torch.randn(150, device=DEVICE) if activation else None
+    ring = torch.randn(5, 4, 150, device=DEVICE).to(dtype)
+    ends = torch.tensor([0, *accumulate(lengths)], device=DEVICE)
+
+    def run():
+        return short_conv(
+            x, weight, bias=bias, ring=ring, seen=seen, cu_seqlens=ends, activation=activation
+        )
+
+    assert in_triton_and_torch(run, relative) < BOUNDS[dtype]
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_combining(relative, dtype):
+    ends = torch.tensor([0, 20, 20, 50], device=DEVICE)
+    routes = route(torch.randn(50, 4, device=DEVICE), top_k=2)
+    rows = dispatch(routes.memories, 4, ends)
+    y, onto = (torch.randn(n, 2, 30, device=DEVICE).to(dtype) for n in (100, 50))
+    for added in (None, onto):
+        run = lambda added=added: combine(y, routes.weights, rows, added)  # noqa: E731
+        assert in_triton_and_torch(run, relative) < BOUNDS[dtype]
+
+
+@pytest.mark.parametrize("name", ["gated_deltanet-4+shared", "mamba2-4", "gla-1", "transformer"])
+def test_models(relative, name):
+    """Prefill of three sequences, their continuation, and a step of decoding."""
+    model = new_model(CASES[name]).to(DEVICE)
+    out = {}
+    for model.kernels in ("torch", "triton"):
+        with torch.inference_mode():
+            first = model(*packed(sequences(70, 3, 1), DEVICE))
+            next = model(*packed(sequences(2, 66, 1), DEVICE), first.state)
+            decoder = Decoder(model, 3, capacity=80)
+            decoder.write([0, 1, 2], next.state)
+            token = torch.tensor([1, 2, 3], device=DEVICE)
+            step = model.step(token, torch.tensor([0, 1, 2], device=DEVICE), decoder._state)
+        out[model.kernels] = torch.cat([first.logits, next.logits, step])
+    assert relative(out["triton"], out["torch"]) < 1e-4
