@@ -4,6 +4,7 @@ from mom_eval.kernels.attention_step import attention_step
 from mom_eval.kernels.choose import KERNELS, preferring
 from mom_eval.kernels.gated_delta import gated_delta
 from mom_eval.kernels.gated_slot import gated_slot
+from mom_eval.kernels.gates import log_decay
 from mom_eval.kernels.norm import l2_norm, rms_norm
 from mom_eval.kernels.routing import (
     Routes,
@@ -31,6 +32,7 @@ __all__ = [
     "gated_slot_step",
     "grouped_linear",
     "l2_norm",
+    "log_decay",
     "preferring",
     "rms_norm",
     "route",

@@ -80,5 +80,7 @@ def _blocks(K: int, V: int, gate: int, operand: torch.dtype, delta: bool) -> tup
     if operand == torch.float32:
         BV = min(64 if BK <= 128 else 32, max(16, triton.next_power_of_2(V)))
         return BK, BV, 4 if BK <= 128 else 8, 1
-    stages = 1 if BK > 256 else 3 if BK <= 128 and delta and gate != CHANNEL.value else 2
-    return BK, 64, 4 if BK <= 128 else 8, stages
+    if BK <= 128:
+        return BK, 64, 4, 3 if delta and gate != CHANNEL.value else 2
+    # With a decay a channel and the delta rule there are four operands of [64, K], not three.
+    return BK, 64, 8, 1 if BK > 256 or (delta and gate == CHANNEL.value) else 2

@@ -60,6 +60,11 @@ def route(logits: Tensor, top_k: int, memories: Tensor | None = None) -> Routes:
     axes.check("logits", logits, "L M")
     if not 1 <= top_k <= axes["M"]:
         raise ValueError(f"top_k must be 1 to M = {axes['M']}, but it is {top_k}")
+    if memories is None and takes_triton("route", "auto", (logits,)):
+        from mom_eval.kernels.routing_triton import run_route
+
+        memories, weights, probabilities = run_route(logits, top_k)
+        return Routes(memories, weights, probabilities, logits)
     logits_32 = logits.to(compute_dtype(logits))
     probabilities = logits_32.softmax(dim=-1)
     if memories is None:
@@ -96,15 +101,15 @@ def dispatch(memories: Tensor, num_memories: int, cu_seqlens: Tensor | None = No
     top_k, choices = memories.shape[1], memories.flatten()
     hits = choices == torch.arange(num_memories, device=memories.device)[:, None]
     # How many of the choices before each one, and before the end, were of each memory.
-    before = F.pad(hits.cumsum(1), (1, 0))
-    ends = before[:, -1].cumsum(0)
+    before = F.pad(hits.cumsum(1, dtype=torch.int32), (1, 0))
+    ends = before[:, -1].cumsum(0, dtype=torch.int32)
     places = before + (ends - before[:, -1])[:, None]
-    row = places.gather(0, choices[None]).squeeze(0)
+    row = places.gather(0, choices[None]).squeeze(0).long()
     token = torch.empty_like(row).scatter(
         0, row, torch.arange(len(row), device=row.device) // top_k
     )
     starts = places[:, segments[:-1] * top_k].flatten()
-    return Rows(row.view_as(memories), token, torch.cat([starts, ends[-1:]]), ends.int())
+    return Rows(row.view_as(memories), token, torch.cat([starts, ends[-1:]]).long(), ends)
 
 
 def take(x: Tensor, rows: Rows) -> Tensor:

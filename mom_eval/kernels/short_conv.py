@@ -1,5 +1,8 @@
 """The short causal convolution before q, k and v; a segment goes on where its last call stopped."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -9,7 +12,7 @@ from mom_eval.kernels.shapes import Axes, checked_segments, compute_dtype, segme
 
 
 def short_conv(
-    x: Tensor,
+    x: Tensor | Sequence[Tensor],
     weight: Tensor,
     *,
     bias: Tensor | None = None,
@@ -17,7 +20,7 @@ def short_conv(
     seen: Tensor | None = None,
     cu_seqlens: Tensor | None = None,
     activation: str | None = None,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Any, Tensor]:
     """y_t = act(bias + sum over w of weight_w * x_(t - W + 1 + w)), a channel on its own.
 
     What lies before a sequence's start is zero. A sequence is continued from a ring of its last W
@@ -25,7 +28,8 @@ def short_conv(
     writes one entry and shifts nothing.
 
     Args:
-        x: inputs [L, D].
+        x: inputs [L, D]; or in parts of some channels each, in order, so that columns of a
+            projection need not be put together first. Then y is a list of such parts.
         weight: [D, W], the last column for the newest input, as torch's Conv1d has it.
         bias: [D].
         ring: [N, W, D], in the type of x; entries of before the start are not read.
@@ -41,26 +45,31 @@ def short_conv(
         ValueError: on shapes that do not fit, naming the axis, or where only one of `ring` and
             `seen` is given.
     """
-    segments = checked_segments(cu_seqlens, x)
-    _check(x, weight, bias, ring, seen, len(segments) - 1)
+    parts = [x] if isinstance(x, Tensor) else list(x)
+    segments = checked_segments(cu_seqlens, parts[0])
+    _check(parts, weight, bias, ring, seen, len(segments) - 1)
     if activation not in (None, "silu"):
         raise ValueError(f"activation must be silu or None, but it is {activation!r}")
     if ring is None or seen is None:
         seen = torch.zeros_like(segments[1:])
-        ring = x.new_zeros(len(seen), weight.shape[1], len(weight))
-    if takes_triton("short_conv", "auto", (x, weight, bias, ring)):
+        ring = parts[0].new_zeros(len(seen), weight.shape[1], len(weight))
+    if takes_triton("short_conv", "auto", (*parts, weight, bias, ring)):
         from mom_eval.kernels.short_conv_triton import run_short_conv
 
-        return run_short_conv(x, weight, bias, ring, seen, segments, activation)
-    stream, rows, ends = _behind_past(x, ring, seen, segments)
-    y = _windows(stream, weight.to(compute_dtype(x))).index_select(0, rows)
+        y, kept = run_short_conv(parts, weight, bias, ring, seen, segments, activation)
+        return y[0] if isinstance(x, Tensor) else y, kept
+    columns = torch.cat(parts, -1)
+    stream, rows, ends = _behind_past(columns, ring, seen, segments)
+    y = _windows(stream, weight.to(compute_dtype(columns))).index_select(0, rows)
     y = y if bias is None else y + bias
-    y = F.silu(y) if activation == "silu" else y
-    return y.to(x.dtype), _last(stream, ends, seen + segments.diff(), ring.shape[1])
+    y = (F.silu(y) if activation == "silu" else y).to(columns.dtype)
+    kept = _last(stream, ends, seen + segments.diff(), ring.shape[1])
+    y = y if isinstance(x, Tensor) else list(y.split([part.shape[1] for part in parts], -1))
+    return y, kept
 
 
 def _check(
-    x: Tensor,
+    x: Sequence[Tensor],
     weight: Tensor,
     bias: Tensor | None,
     ring: Tensor | None,
@@ -68,7 +77,10 @@ def _check(
     segments: int,
 ) -> None:
     axes = Axes(N=segments)
-    axes.check("x", x, "L D")
+    for part in x:
+        axes.check("x", part, "L D")
+        del axes["D"]
+    axes["D"] = sum(part.shape[1] for part in x)
     axes.check("weight", weight, "D W")
     if bias is not None:
         axes.check("bias", bias, "D")
@@ -77,8 +89,8 @@ def _check(
     if ring is not None and seen is not None:
         axes.check("ring", ring, "N W D")
         axes.check("seen", seen, "N")
-        if ring.dtype != x.dtype:
-            raise ValueError(f"ring must be {x.dtype} like x, but it is {ring.dtype}")
+        if ring.dtype != x[0].dtype:
+            raise ValueError(f"ring must be {x[0].dtype} like x, but it is {ring.dtype}")
 
 
 def _behind_past(

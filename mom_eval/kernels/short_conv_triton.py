@@ -1,5 +1,8 @@
 """The kernels of `short_conv`: inputs are read once, and what is kept is written by itself."""
 
+from collections.abc import Sequence
+
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -7,12 +10,15 @@ from torch import Tensor
 from mom_eval.kernels.shapes import segment_of
 
 
-@triton.jit(do_not_specialize=["L", "D"])
+@triton.jit(do_not_specialize=["L"])
 def _convolve(
-    x, weight, bias, y, ring, seen, cu_seqlens, segment, x_row, L, D,
+    x, weight, bias, y, ring, seen, cu_seqlens, segment, x_row, L, D, CHANNELS,
     W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, BT: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
-    """BT tokens and BD channels; what lies before a segment is in its ring, or zero."""
+    """BT tokens and BD of D channels; what lies before a segment is in its ring, or zero.
+
+    A ring has CHANNELS a token, of which D are these.
+    """
     r, d = tl.program_id(0) * BT + tl.arange(0, BT), tl.program_id(1) * BD + tl.arange(0, BD)
     there, inside = r < L, d < D
     n = tl.load(segment + r, mask=there, other=0)
@@ -26,9 +32,10 @@ def _convolve(
         x_b = tl.load(x + at - back * x_row, mask=here[:, None] & inside[None, :], other=0.0)
         if back > 0:
             before = there & (place < back) & (time >= back)
-            entry = (n * W + (time - back + W) % W) * D
-            old = before[:, None] & inside[None, :]
-            x_b += tl.load(ring + entry[:, None] + d[None, :], mask=old, other=0.0)
+            if tl.max(before.to(tl.int32)) > 0:
+                entry = (n * W + (time - back + W) % W) * CHANNELS
+                old = before[:, None] & inside[None, :]
+                x_b += tl.load(ring + entry[:, None] + d[None, :], mask=old, other=0.0)
         out += x_b.to(tl.float32) * taps[None, :]
     if BIAS:
         out += tl.load(bias + d, mask=inside, other=0.0).to(tl.float32)[None, :]
@@ -38,10 +45,11 @@ def _convolve(
     tl.store(y + at, out, mask=there[:, None] & inside[None, :])
 
 
-@triton.jit(do_not_specialize=["D"])
+@triton.jit
 def _keep(
-    x, ring, kept, seen, cu_seqlens, x_row, D, W: tl.constexpr, BW: tl.constexpr, BD: tl.constexpr
-):
+    x, ring, kept, seen, cu_seqlens, x_row, D, CHANNELS,
+    W: tl.constexpr, BW: tl.constexpr, BD: tl.constexpr,
+):  # fmt: skip
     """One segment's last W inputs: entry w holds the last x_t with t % W = w."""
     n, d = tl.program_id(0).to(tl.int64), tl.program_id(1) * BD + tl.arange(0, BD)
     begin, end, before = tl.load(cu_seqlens + n), tl.load(cu_seqlens + n + 1), tl.load(seen + n)
@@ -51,34 +59,41 @@ def _keep(
     inside = (w < W)[:, None] & (d < D)[None, :]
     new = inside & (place >= 0)[:, None]
     old = inside & ((place < 0) & (before + place >= 0))[:, None]
-    at = (n * W + w)[:, None] * D + d[None, :]
+    at = (n * W + w)[:, None] * CHANNELS + d[None, :]
     value = tl.load(x + (begin + place)[:, None] * x_row + d[None, :], mask=new, other=0.0)
     value += tl.load(ring + at, mask=old, other=0.0)
     tl.store(kept + at, value, mask=inside)
 
 
 def run_short_conv(
-    x: Tensor,
+    x: Sequence[Tensor],
     weight: Tensor,
     bias: Tensor | None,
     ring: Tensor,
     seen: Tensor,
     cu_seqlens: Tensor,
     activation: str | None,
-) -> tuple[Tensor, Tensor]:
-    """`short_conv` of what it has checked."""
-    (L, D), W = x.shape, weight.shape[1]
-    x = x if x.stride(1) == 1 else x.contiguous()
-    ring, weight, y = ring.contiguous(), weight.contiguous(), x.new_empty(L, D)
-    kept, BD = ring.new_empty(ring.shape), min(128, triton.next_power_of_2(D))
-    if L:
-        _convolve[(triton.cdiv(L, 32), triton.cdiv(D, BD))](
-            x, weight, weight if bias is None else bias, y, ring, seen, cu_seqlens,
-            segment_of(cu_seqlens, L), x.stride(0), L, D, W=W, BIAS=bias is not None,
-            SILU=activation == "silu", BT=32, BD=BD, num_warps=4,
+) -> tuple[list[Tensor], Tensor]:
+    """`short_conv` of what it has checked: columns are read where they lie, a launch each."""
+    L, (channels, W) = len(x[0]), weight.shape
+    ring, weight, out = ring.contiguous(), weight.contiguous(), []
+    kept, segment, start = torch.empty_like(ring), segment_of(cu_seqlens, L), 0
+    for part in x:
+        part, D = part if part.stride(1) == 1 else part.contiguous(), part.shape[1]
+        own, y, BD = slice(start, start + D), part.new_empty(L, D), min(128, _power(D))
+        start += D
+        if L:
+            _convolve[(triton.cdiv(L, 32), triton.cdiv(D, BD))](
+                part, weight[own], weight if bias is None else bias[own], y, ring[..., own], seen,
+                cu_seqlens, segment, part.stride(0), L, D, channels, W=W, BIAS=bias is not None,
+                SILU=activation == "silu", BT=32, BD=BD, num_warps=4,
+            )  # fmt: skip
+        _keep[(len(ring), triton.cdiv(D, BD))](
+            part, ring[..., own], kept[..., own], seen, cu_seqlens, part.stride(0), D, channels,
+            W=W, BW=_power(W), BD=BD, num_warps=4,
         )  # fmt: skip
-    _keep[(len(ring), triton.cdiv(D, BD))](
-        x, ring, kept, seen, cu_seqlens, x.stride(0), D,
-        W=W, BW=triton.next_power_of_2(W), BD=BD, num_warps=4,
-    )  # fmt: skip
-    return y, kept
+        out.append(y)
+    return out, kept
+
+
+_power = triton.next_power_of_2

@@ -65,14 +65,19 @@ class Columns(nn.Module):
                 out[name] = out[name] + (bias if group is None else bias[group])
         return out
 
-    def every(self, x: Tensor) -> dict[str, Tensor]:
-        """Every column of x [L, D] in every group: [L, groups, width]."""
-        parts = torch.einsum("ld,mod->lmo", x, self.weight).split(self._widths, -1)
-        out = dict(zip(self.columns, parts, strict=True))
+    def chosen(self, x: Tensor, groups: Tensor) -> dict[str, Tensor]:
+        """Every column of x [L, D] in its groups [L, k]: [L k, width].
+
+        One product for all groups, of which few rows choose nearly all.
+        """
+        every = F.linear(x, self.weight.flatten(0, 1)).view(len(x), *self.weight.shape[:2])
+        rows = torch.arange(len(x), device=x.device)[:, None]
+        parts = every[rows, groups].flatten(0, 1).split(self._widths, -1)
+        out, group = dict(zip(self.columns, parts, strict=True)), groups.flatten()
         for name, up in self.up.items():
-            out[name] = torch.einsum("lmr,mor->lmo", out[name], up)
+            out[name] = torch.einsum("lr,lor->lo", out[name], up[group])
         for name, bias in self.bias.items():
-            out[name] = out[name] + bias
+            out[name] = out[name] + bias[group]
         return out
 
     def _product(self, x: Tensor, weight: Tensor, ends: Tensor | None) -> Tensor:

@@ -12,6 +12,7 @@ parameters, output gate and norm are common to all memories; key, value and gate
 each memory's own, unless `common_kv`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -219,9 +220,7 @@ class Mixer(nn.Module):
         if self.writers is None:
             c |= {name: column.repeat_interleave(top_k, 0) for name, column in own.items()}
         else:
-            for name, column in self.writers.every(x).items():
-                index = chosen[..., None].expand(-1, -1, column.shape[-1])
-                c[name] = column.gather(1, index).flatten(0, 1)
+            c |= self.writers.chosen(x, chosen)
         # A slot that is nobody's stays behind the end: its memories are the last ones.
         rows = (slots[:, None] * num_memories + chosen).flatten()
         flat = {
@@ -242,20 +241,20 @@ class Mixer(nn.Module):
         """Convolution and recurrence of one memory-major stream of rows."""
         if self.conv is None:
             return self.family.recur(c, at, state)
-        mixed, ring = self._convolved(
-            torch.cat([c[name] for name in self.conv.widths], -1), at, state["ring"]
-        )
-        parts = mixed.split(list(self.conv.widths.values()), -1)
+        parts, ring = self._convolved([c[name] for name in self.conv.widths], at, state["ring"])
         o, kept = self.family.recur(c | dict(zip(self.conv.widths, parts, strict=True)), at, state)
         return o, kept | {"ring": ring}
 
-    def _convolved(self, x: Tensor, at: Stream, ring: Tensor) -> tuple[Tensor, Tensor]:
+    def _convolved(
+        self, x: list[Tensor], at: Stream, ring: Tensor
+    ) -> tuple[Sequence[Tensor], Tensor]:
         assert self.conv is not None
         weight, bias, act = self.conv.weight, self.conv.bias, self.family.conv_activation
         past: dict[str, Any] = {"bias": bias, "ring": ring, "seen": at.seen, "activation": act}
         if at.slots is None:
             return short_conv(x, weight, cu_seqlens=at.cu_seqlens, **past)
-        return short_conv_step(x, weight, slots=at.slots, **past), ring
+        y = short_conv_step(torch.cat(x, -1), weight, slots=at.slots, **past)
+        return y.split(list(self.conv.widths.values()), -1), ring
 
     def reset_parameters(self, std: float) -> None:
         """Normal weights of a standard deviation; the family sets its own."""

@@ -14,6 +14,7 @@ from mom_eval.kernels import (
     gated_delta_step,
     gated_slot,
     l2_norm,
+    log_decay,
     preferring,
     rms_norm,
     route,
@@ -169,15 +170,17 @@ def in_triton_and_torch(run, relative):
 def test_convolution(relative, dtype, activation):
     lengths, seen = (5, 0, 1, 70, 2), torch.tensor([0, 7, 3, 1, 2], device=DEVICE)
     wide = torch.randn(sum(lengths), 200, device=DEVICE).to(dtype)
-    x, weight = wide[:, 30:180], torch.randn(150, 4, device=DEVICE)
+    # Parts of a projection, read where they lie.
+    x, weight = wide[:, 32:182].split([64, 86], 1), torch.randn(150, 4, device=DEVICE)
     bias = torch.randn(150, device=DEVICE) if activation else None
     ring = torch.randn(5, 4, 150, device=DEVICE).to(dtype)
     ends = torch.tensor([0, *accumulate(lengths)], device=DEVICE)
 
     def run():
-        return short_conv(
+        y, kept = short_conv(
             x, weight, bias=bias, ring=ring, seen=seen, cu_seqlens=ends, activation=activation
         )
+        return *y, kept
 
     assert in_triton_and_torch(run, relative) < BOUNDS[dtype]
 
@@ -191,6 +194,20 @@ def test_combining(relative, dtype):
     for added in (None, onto):
         run = lambda added=added: combine(y, routes.weights, rows, added)  # noqa: E731
         assert in_triton_and_torch(run, relative) < BOUNDS[dtype]
+
+
+def test_routes_and_decays(relative):
+    logits = torch.randn(70, 5, device=DEVICE)
+    logits[3], logits[4, 1:3] = 0.0, 2.0
+    for top_k in (1, 2, 5):
+        assert in_triton_and_torch(lambda k=top_k: route(logits, k)[:3], relative) < 1e-6
+    # From where e^x vanishes to where softplus is the identity.
+    x = torch.linspace(-40, 40, 350, device=DEVICE).view(70, 5)
+    A_log, bias = torch.randn(2, 5, device=DEVICE)
+    with preferring("torch"):
+        expected = log_decay(x.double(), A_log, bias)
+    with preferring("triton"):
+        assert (log_decay(x, A_log, bias) / expected - 1).abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("name", ["gated_deltanet-4+shared", "mamba2-4", "gla-1", "transformer"])

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mom_eval.kernels import l2_norm
+from mom_eval.kernels import l2_norm, log_decay
 from mom_eval.models.columns import Column
 from mom_eval.models.families.decay import draw_decay
 from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
@@ -73,7 +73,7 @@ class GatedDeltaNet(Family):
         """The columns of L rows -> the op's inputs."""
         q, k, v = (c[name] if self.conv else F.silu(c[name]) for name in ("q", "k", "v"))
         heads = self.options.num_heads
-        g = -wide(self.A_log).exp() * F.softplus(wide(c["a"]) + wide(self.dt_bias))
+        g = log_decay(c["a"], self.A_log, self.dt_bias)
         beta = torch.sigmoid(wide(c["b"])) * (2 if self.options.allow_neg_eigval else 1)
         return Write(
             l2_norm(split_heads(q, heads)),
