@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mom_eval.cli.options import ALLOW_PICKLE, AS_JSON, DEVICE, DTYPE, Numbers
+from mom_eval.cli.options import ALLOW_PICKLE, AS_JSON, DEVICE, DTYPE, KERNELS, Numbers
 
 
 @click.command()
@@ -28,6 +28,7 @@ from mom_eval.cli.options import ALLOW_PICKLE, AS_JSON, DEVICE, DTYPE, Numbers
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws the examples.")
 @DEVICE
 @DTYPE
+@KERNELS
 @ALLOW_PICKLE
 @AS_JSON
 @click.option(

@@ -49,6 +49,13 @@ DTYPE = click.option(
     default="auto",
     show_default=True,
 )
+KERNELS = click.option(
+    "--kernels",
+    type=click.Choice(["auto", "torch", "triton"]),
+    default="auto",
+    show_default=True,
+    help="Of our own models: Triton where it can run, or as told.",
+)
 ALLOW_PICKLE = click.option("--allow-pickle", is_flag=True, help="Read weights that are a pickle.")
 PROTOCOL = click.option(
     "--protocol",

@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from mom_eval.cli.options import ALLOW_PICKLE, AS_JSON, DEVICE, DTYPE, TOKENIZER, Numbers
+from mom_eval.cli.options import (
+    ALLOW_PICKLE,
+    AS_JSON,
+    DEVICE,
+    DTYPE,
+    KERNELS,
+    TOKENIZER,
+    Numbers,
+)
 
 
 @click.command()
@@ -29,6 +37,7 @@ from mom_eval.cli.options import ALLOW_PICKLE, AS_JSON, DEVICE, DTYPE, TOKENIZER
 )
 @DEVICE
 @DTYPE
+@KERNELS
 @ALLOW_PICKLE
 @AS_JSON
 @click.option(

@@ -12,6 +12,7 @@ from mom_eval.cli.options import (
     DATA_DIR,
     DEVICE,
     DTYPE,
+    KERNELS,
     PROTOCOL,
     TOKENIZER,
 )
@@ -47,6 +48,7 @@ from mom_eval.cli.options import (
 @TOKENIZER
 @DEVICE
 @DTYPE
+@KERNELS
 @ALLOW_PICKLE
 @AS_JSON
 @click.option(

@@ -11,6 +11,7 @@ from mom_eval.cli.options import (
     DATA_DIR,
     DEVICE,
     DTYPE,
+    KERNELS,
     PROTOCOL,
     TOKENIZER,
     BatchSize,
@@ -64,6 +65,7 @@ from mom_eval.cli.options import (
 )
 @DEVICE
 @DTYPE
+@KERNELS
 @click.option(
     "--backend",
     type=click.Choice(["auto", "own", "hf"]),

@@ -54,6 +54,7 @@ def evaluate(
     batch_size: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    kernels: str = "auto",
     backend: str = "auto",
     bos: str = "auto",
     trust_remote_code: bool = False,
@@ -84,7 +85,15 @@ def evaluate(
     asked = {"protocol": protocol, "repeat": repeat, "limit": limit, "seed": seed}
     base = Setting(**asked, keep_dropped=keep_dropped)
     options = Options(
-        batch_size, pick_device(device), dtype, backend, bos, trust_remote_code, allow_pickle, force
+        batch_size=batch_size,
+        device=pick_device(device),
+        dtype=dtype,
+        kernels=kernels,
+        backend=backend,
+        bos=bos,
+        trust_remote_code=trust_remote_code,
+        allow_pickle=allow_pickle,
+        force=force,
     )
     ours, theirs = task_names(tasks)
     suite = Suite(

@@ -36,6 +36,7 @@ def mqar(
     seed: int = 0,
     device: str = "auto",
     dtype: str = "auto",
+    kernels: str = "auto",
     allow_pickle: bool = False,
 ) -> MqarBoard:
     """Ask models the same examples of every difficulty that fits.
@@ -46,13 +47,17 @@ def mqar(
         pairs: of a key and its value.
         examples: of each difficulty.
         seed: draws them.
-        device, dtype, allow_pickle: as `evaluate` takes them.
+        device, dtype, kernels, allow_pickle: as `evaluate` takes them.
 
     Raises:
         MomEvalError: anything the user can mend.
     """
     options = Options(
-        device=pick_device(device), dtype=dtype, backend="own", allow_pickle=allow_pickle
+        device=pick_device(device),
+        dtype=dtype,
+        kernels=kernels,
+        backend="own",
+        allow_pickle=allow_pickle,
     )
     for name, value, least in (
         ("--examples", examples, 1),

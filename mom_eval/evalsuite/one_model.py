@@ -10,7 +10,7 @@ from mom_eval.evalsuite.subjects import Loaded, Options, from_checkpoint, pick_d
 
 
 def find_own(
-    model: str, tokenizer: str | None, *, device: str, dtype: str, allow_pickle: bool
+    model: str, tokenizer: str | None, *, device: str, dtype: str, kernels: str, allow_pickle: bool
 ) -> Loaded:
     """What MODEL names; its weights are read by `hold_own`.
 
@@ -20,7 +20,11 @@ def find_own(
         SettingError: several models, or a device that torch does not see.
     """
     options = Options(
-        device=pick_device(device), dtype=dtype, backend="own", allow_pickle=allow_pickle
+        device=pick_device(device),
+        dtype=dtype,
+        kernels=kernels,
+        backend="own",
+        allow_pickle=allow_pickle,
     )
     found = find(model, allow_pickle=allow_pickle)
     if len(found) > 1:

@@ -43,6 +43,7 @@ def perplexity(
     limit: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    kernels: str = "auto",
     allow_pickle: bool = False,
 ) -> Perplexity:
     """Read a text with a model.
@@ -53,7 +54,7 @@ def perplexity(
         lengths: context lengths in tokens.
         tokenizer: name or folder, where the model brings none.
         limit: at most so many spans, from the text's beginning.
-        device, dtype, allow_pickle: as `evaluate` takes them.
+        device, dtype, kernels, allow_pickle: as `evaluate` takes them.
 
     Raises:
         MomEvalError: anything the user can mend.
@@ -62,7 +63,9 @@ def perplexity(
     lengths = checked_lengths(lengths)
     if limit is not None and limit < 1:
         raise SettingError(f"--limit {limit} reads no span; it must be 1 or more")
-    loaded = find_own(model, tokenizer, device=device, dtype=dtype, allow_pickle=allow_pickle)
+    loaded = find_own(
+        model, tokenizer, device=device, dtype=dtype, kernels=kernels, allow_pickle=allow_pickle
+    )
     spans = _spans(text, loaded.tokens, lengths[-1], limit)
     bos = loaded.tokens.adds_bos()
     own = hold_own(loaded, bos)

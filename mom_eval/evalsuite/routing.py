@@ -42,6 +42,7 @@ def look(
     tokenizer: str | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    kernels: str = "auto",
     allow_pickle: bool = False,
     say: Callable[[str], None],
 ) -> Routing:
@@ -64,7 +65,9 @@ def look(
         )
     setting = Setting(protocol=protocol, context_length=context_length, limit=limit)
     source = source_of(data, data_dir, setting.seed, say)
-    loaded = find_own(model, tokenizer, device=device, dtype=dtype, allow_pickle=allow_pickle)
+    loaded = find_own(
+        model, tokenizer, device=device, dtype=dtype, kernels=kernels, allow_pickle=allow_pickle
+    )
     bos = loaded.uses_bos("auto", protocol)
     setting = Setting(protocol=protocol, context_length=context_length, limit=limit, bos=bos)
     questions, files = _questions(names, source, loaded.tokens, setting)

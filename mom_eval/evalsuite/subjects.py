@@ -25,6 +25,8 @@ class Options:
     """Questions at once; None: as many as memory holds."""
     device: str = "auto"
     dtype: str = "auto"
+    kernels: str = "auto"
+    """Of our own models: `torch`, `triton`, or `auto`: Triton where it can run."""
     backend: str = "auto"
     """`own`: our models, `hf`: transformers, `auto`: ours where they know the checkpoint."""
     bos: str = "auto"
@@ -233,7 +235,9 @@ def load_lm(checkpoint: Checkpoint, options: Options) -> "LM":
     elif torch.device(options.device).type == "cpu":
         dtype = torch.float32  # a CPU would only convert to it and back
     folder, pickled = checkpoint.folder, options.allow_pickle
-    return load(folder, device=options.device, dtype=dtype, allow_pickle=pickled)
+    lm = load(folder, device=options.device, dtype=dtype, allow_pickle=pickled)
+    lm.kernels = options.kernels
+    return lm
 
 
 def from_memory(model: Any, tokenizer: Any, device: str) -> Loaded:

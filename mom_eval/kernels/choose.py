@@ -80,7 +80,7 @@ def interpreted() -> bool:
 
 def _why_not(tensors: tuple[Tensor | None, ...], backward: bool) -> str | None:
     given = [x for x in tensors if x is not None]
-    if find_spec("triton") is None:
+    if not _installed():
         return "triton is not installed"
     if not (all(x.is_cuda for x in given) or interpreted()):
         return "the tensors are on the CPU"
@@ -89,6 +89,11 @@ def _why_not(tensors: tuple[Tensor | None, ...], backward: bool) -> str | None:
     if not backward and torch.is_grad_enabled() and any(x.requires_grad for x in given):
         return NO_GRADIENT
     return None
+
+
+@lru_cache
+def _installed() -> bool:
+    return find_spec("triton") is not None
 
 
 @lru_cache

@@ -19,30 +19,34 @@ def _convolve(
 
     A ring has CHANNELS a token, of which D are these.
     """
-    r, d = tl.program_id(0) * BT + tl.arange(0, BT), tl.program_id(1) * BD + tl.arange(0, BD)
-    there, inside = r < L, d < D
-    n = tl.load(segment + r, mask=there, other=0)
-    place = r - tl.load(cu_seqlens + n, mask=there, other=0)
-    time = place + tl.load(seen + n, mask=there, other=0)
+    first = tl.program_id(0) * BT
+    i, d = tl.arange(0, BT), tl.program_id(1) * BD + tl.arange(0, BD)
+    there, inside = i < L - first, d < D
+    n = tl.load(segment + first + i, mask=there, other=0)
+    place = (first + i - tl.load(cu_seqlens + n, mask=there, other=0)).to(tl.int32)
+    before = tl.load(seen + n, mask=there, other=0)
+    # Most tiles hold no segment's beginning, or nothing came before it.
+    continued = tl.max((there & (place < W - 1) & (before > 0)).to(tl.int32)) > 0
     out = tl.zeros([BT, BD], tl.float32)
-    at = r.to(tl.int64)[:, None] * x_row + d[None, :]
+    x += first.to(tl.int64) * x_row
+    at = i[:, None] * x_row + d[None, :]
     for back in tl.static_range(W):
         taps = tl.load(weight + d * W + W - 1 - back, mask=inside, other=0.0).to(tl.float32)
-        here = there & (place >= back)
-        x_b = tl.load(x + at - back * x_row, mask=here[:, None] & inside[None, :], other=0.0)
-        if back > 0:
-            before = there & (place < back) & (time >= back)
-            if tl.max(before.to(tl.int32)) > 0:
-                entry = (n * W + (time - back + W) % W) * CHANNELS
-                old = before[:, None] & inside[None, :]
-                x_b += tl.load(ring + entry[:, None] + d[None, :], mask=old, other=0.0)
-        out += x_b.to(tl.float32) * taps[None, :]
+        here = (there & (place >= back))[:, None] & inside[None, :]
+        x_b = tl.load(x + at - back * x_row, mask=here, other=0.0).to(tl.float32)
+        if continued:
+            time = before + place - back
+            old = (there & (place < back) & (time >= 0))[:, None] & inside[None, :]
+            entry = (n * W + (time + W) % W) * CHANNELS
+            kept = tl.load(ring + entry[:, None] + d[None, :], mask=old, other=0.0)
+            x_b += kept.to(tl.float32)
+        out += x_b * taps[None, :]
     if BIAS:
         out += tl.load(bias + d, mask=inside, other=0.0).to(tl.float32)[None, :]
     if SILU:
         out = out * tl.sigmoid(out)
-    at = r.to(tl.int64)[:, None] * D + d[None, :]
-    tl.store(y + at, out, mask=there[:, None] & inside[None, :])
+    y += first.to(tl.int64) * D
+    tl.store(y + i[:, None] * D + d[None, :], out, mask=there[:, None] & inside[None, :])
 
 
 @triton.jit

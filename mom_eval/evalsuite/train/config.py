@@ -44,6 +44,8 @@ class Training:
     dtype: str = "float32"
     """float32, or bfloat16: the optimizer keeps its own weights in float32 all the same."""
     device: str = "auto"
+    kernels: str = "auto"
+    """auto or torch; Triton kernels have no gradient yet, so triton is an error."""
     seed: int = 0
     heldout_every: int | None = None
     """Steps from one measurement of the held-out loss to the next; None: at the end alone."""
@@ -77,6 +79,8 @@ class Training:
             raise ValueError(f"warmup = {self.warmup} of {self.steps} steps")
         if self.dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype = {self.dtype!r}; known: float32, bfloat16")
+        if self.kernels not in ("auto", "torch", "triton"):
+            raise ValueError(f"kernels = {self.kernels!r}; known: auto, torch, triton")
 
 
 @dataclass(frozen=True, kw_only=True)

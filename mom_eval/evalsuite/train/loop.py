@@ -288,6 +288,7 @@ def _model(config: Config, device: str, tokens: HFTokens | None) -> tuple[LM, HF
             f"the tokenizer {tokens.name} has {len(tokens.tokenizer):,} tokens and the model's"
             f" vocabulary {vocab:,}; set vocab_size = {len(tokens.tokenizer)}"
         )
+    lm.kernels = config.train.kernels
     return lm.train(), tokens
 
 
