@@ -14,11 +14,14 @@ from mom_eval.kernels.shapes import segment_of
 def _convolve(
     x, weight, bias, y, ring, seen, cu_seqlens, segment, x_row, L, D, CHANNELS,
     W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, BT: tl.constexpr, BD: tl.constexpr,
+    UNIT: tl.constexpr,
 ):  # fmt: skip
     """BT tokens and BD of D channels; what lies before a segment is in its ring, or zero.
 
-    A ring has CHANNELS a token, of which D are these.
+    A ring has CHANNELS a token, of which D are these. Rows of x lie x_row UNIT apart.
     """
+    # What is 8 times anything is read 16 bytes at a time; Triton itself looks for 16 times.
+    x_row *= UNIT
     first = tl.program_id(0) * BT
     i, d = tl.arange(0, BT), tl.program_id(1) * BD + tl.arange(0, BD)
     there, inside = i < L - first, d < D
@@ -87,10 +90,12 @@ def run_short_conv(
         own, y, BD = slice(start, start + D), part.new_empty(L, D), min(128, _power(D))
         start += D
         if L:
+            unit = 8 if part.stride(0) % 8 == 0 else 1
             _convolve[(triton.cdiv(L, 32), triton.cdiv(D, BD))](
                 part, weight[own], weight if bias is None else bias[own], y, ring[..., own], seen,
-                cu_seqlens, segment, part.stride(0), L, D, channels, W=W, BIAS=bias is not None,
-                SILU=activation == "silu", BT=32, BD=BD, num_warps=4,
+                cu_seqlens, segment, part.stride(0) // unit, L, D, channels,
+                W=W, BIAS=bias is not None, SILU=activation == "silu",
+                BT=32, BD=BD, UNIT=unit, num_warps=4,
             )  # fmt: skip
         _keep[(len(ring), triton.cdiv(D, BD))](
             part, ring[..., own], kept[..., own], seen, cu_seqlens, part.stride(0), D, channels,
