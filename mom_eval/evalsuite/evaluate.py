@@ -4,7 +4,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,17 +84,7 @@ def evaluate(
     quiet_libraries()
     asked = {"protocol": protocol, "repeat": repeat, "limit": limit, "seed": seed}
     base = Setting(**asked, keep_dropped=keep_dropped)
-    options = Options(
-        batch_size=batch_size,
-        device=pick_device(device),
-        dtype=dtype,
-        kernels=kernels,
-        backend=backend,
-        bos=bos,
-        trust_remote_code=trust_remote_code,
-        allow_pickle=allow_pickle,
-        force=force,
-    )
+    options = _options(locals())
     ours, theirs = task_names(tasks)
     suite = Suite(
         tasks=ours,
@@ -106,6 +96,13 @@ def evaluate(
         command=_command(locals()),
     )
     return tidy(suite.run(_loaded(model, tokenizer, options), theirs, limit))
+
+
+def _options(given: dict[str, Any]) -> Options:
+    """The arguments of `evaluate` that say how models are run."""
+    asked = {field.name: given[field.name] for field in fields(Options)}
+    asked["device"] = pick_device(given["device"])
+    return Options(**asked)
 
 
 def _command(given: dict[str, Any]) -> str:

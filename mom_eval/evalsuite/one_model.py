@@ -10,7 +10,7 @@ from mom_eval.evalsuite.subjects import Loaded, Options, from_checkpoint, pick_d
 
 
 def find_own(
-    model: str, tokenizer: str | None, *, device: str, dtype: str, kernels: str, allow_pickle: bool
+    model: str, tokenizer: str | None, device: str, dtype: str, kernels: str, allow_pickle: bool
 ) -> Loaded:
     """What MODEL names; its weights are read by `hold_own`.
 

@@ -63,9 +63,7 @@ def perplexity(
     lengths = checked_lengths(lengths)
     if limit is not None and limit < 1:
         raise SettingError(f"--limit {limit} reads no span; it must be 1 or more")
-    loaded = find_own(
-        model, tokenizer, device=device, dtype=dtype, kernels=kernels, allow_pickle=allow_pickle
-    )
+    loaded = find_own(model, tokenizer, device, dtype, kernels, allow_pickle)
     spans = _spans(text, loaded.tokens, lengths[-1], limit)
     bos = loaded.tokens.adds_bos()
     own = hold_own(loaded, bos)

@@ -65,9 +65,7 @@ def look(
         )
     setting = Setting(protocol=protocol, context_length=context_length, limit=limit)
     source = source_of(data, data_dir, setting.seed, say)
-    loaded = find_own(
-        model, tokenizer, device=device, dtype=dtype, kernels=kernels, allow_pickle=allow_pickle
-    )
+    loaded = find_own(model, tokenizer, device, dtype, kernels, allow_pickle)
     bos = loaded.uses_bos("auto", protocol)
     setting = Setting(protocol=protocol, context_length=context_length, limit=limit, bos=bos)
     questions, files = _questions(names, source, loaded.tokens, setting)

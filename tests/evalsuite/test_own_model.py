@@ -84,13 +84,22 @@ def test_batch_mates_change_nothing(lm, tokenizer, questions):
 
 def test_every_prompt_is_read_once_in_one_call(mom, tokenizer, questions):
     read = []
-    handle = mom.register_forward_pre_hook(lambda _, args: read.append(len(args[0])))
-    ask(OwnModel(mom, tokenizer, False).answerer(None, 0), questions)
-    handle.remove()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("forward", "step"):
+            patch.setattr(mom, name, counted(getattr(mom, name), read))
+        ask(OwnModel(mom, tokenizer, False).answerer(None, 0), questions)
     prompts, _aliases, *decoding = read
     assert prompts == sum(question.prompt_tokens for question in questions)
     assert max(decoding) <= len(questions)
     assert len(decoding) < ANSWER_LENGTH
+
+
+def counted(call, read):
+    def count(tokens, *args, **kwargs):
+        read.append(len(tokens))
+        return call(tokens, *args, **kwargs)
+
+    return count
 
 
 def test_an_automatic_batch_has_the_slots_that_the_room_holds(mom, tokenizer, questions):
@@ -133,14 +142,20 @@ class Scripted(torch.nn.Module):
     def __init__(self, lm, script):
         super().__init__()
         self.embeddings, self.config, self.script = lm.embeddings, lm.config, script
-        self.lm = lm
+        self.lm, self.empty_state = lm, lm.empty_state
 
     def forward(self, tokens, cu_seqlens, state=None, *, at=None):
         out = self.lm(tokens, cu_seqlens, state, at=at)
-        written = int(out.state.seen[0]) - 1
-        logits = torch.zeros_like(out.logits)
-        logits[:, self.script[min(written, len(self.script) - 1)]] = 1
-        return out._replace(logits=logits)
+        return out._replace(logits=self.written_behind(out.logits, out.state.seen))
+
+    def step(self, tokens, slots, state):
+        logits = self.lm.step(tokens, slots, state)
+        return self.written_behind(logits, state.seen[slots])
+
+    def written_behind(self, logits, seen):
+        script = torch.tensor(self.script)
+        following = script[(seen - 1).clamp(max=len(script) - 1)]
+        return torch.nn.functional.one_hot(following, logits.shape[1]).to(logits.dtype)
 
 
 def text_of(mom, tokenizer, ids, *, tokens=20, stops=()):
