@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from mom_eval import __version__
+from mom_eval.cli.bench import bench
 from mom_eval.cli.data import data, tasks
 from mom_eval.cli.doctor import doctor
 from mom_eval.cli.leaderboard import leaderboard
@@ -41,5 +42,5 @@ def main() -> None:
     """How well a language model recalls what stands in a document, and how sure that is."""
 
 
-for command in (run, mqar, train, tasks, data, leaderboard, models, ppl, routing, doctor):
+for command in (run, mqar, train, tasks, data, leaderboard, models, ppl, routing, bench, doctor):
     main.add_command(command)

@@ -2,10 +2,14 @@
 
 from mom_eval.kernels.attention_step import attention_step
 from mom_eval.kernels.choose import KERNELS, preferring
+from mom_eval.kernels.chunk_grid import ChunkGrid, chunk_grid
+from mom_eval.kernels.combine_norm import combine_norm
 from mom_eval.kernels.gated_delta import gated_delta
 from mom_eval.kernels.gated_slot import gated_slot
-from mom_eval.kernels.gates import log_decay
-from mom_eval.kernels.norm import l2_norm, rms_norm
+from mom_eval.kernels.gates import delta_gates
+from mom_eval.kernels.mixer_step import conv_delta_step, router_step
+from mom_eval.kernels.norm import add_norm, l2_norm, rms_norm
+from mom_eval.kernels.rotary import rotary, rotary_append, rotations
 from mom_eval.kernels.routing import (
     Routes,
     Rows,
@@ -13,6 +17,7 @@ from mom_eval.kernels.routing import (
     dispatch,
     grouped_linear,
     route,
+    router,
     take,
 )
 from mom_eval.kernels.short_conv import short_conv
@@ -21,10 +26,16 @@ from mom_eval.kernels.swiglu import swiglu
 
 __all__ = [
     "KERNELS",
+    "ChunkGrid",
     "Routes",
     "Rows",
+    "add_norm",
     "attention_step",
+    "chunk_grid",
     "combine",
+    "combine_norm",
+    "conv_delta_step",
+    "delta_gates",
     "dispatch",
     "gated_delta",
     "gated_delta_step",
@@ -32,10 +43,14 @@ __all__ = [
     "gated_slot_step",
     "grouped_linear",
     "l2_norm",
-    "log_decay",
     "preferring",
     "rms_norm",
+    "rotary",
+    "rotary_append",
+    "rotations",
     "route",
+    "router",
+    "router_step",
     "short_conv",
     "short_conv_step",
     "swiglu",

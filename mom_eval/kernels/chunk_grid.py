@@ -2,13 +2,15 @@
 
 The kernels' counterpart of `chunks`: a chunk is C tokens of one segment, the last of a segment
 shorter. How many there are is known to the device alone, so a grid has L // C + N places, the most
-that there can be, and those behind the last chunk do nothing.
+that there can be, and those behind the last chunk do nothing. Ops that walk the same segments share
+one grid.
 """
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
+
+from mom_eval.kernels.choose import takes_triton
 
 CHUNK = 64
 
@@ -28,11 +30,11 @@ class ChunkGrid(NamedTuple):
         """As many chunks as there can be."""
         return len(self.segment)
 
-    @classmethod
-    def of(cls, cu_seqlens: Tensor, length: int) -> "ChunkGrid":
-        """Of a stream of `length` tokens."""
-        sequences = len(cu_seqlens) - 1
-        first = torch.zeros_like(cu_seqlens)
-        torch.cumsum((cu_seqlens.diff() + CHUNK - 1) // CHUNK, 0, out=first[1:])
-        places = torch.arange(length // CHUNK + sequences, device=cu_seqlens.device)
-        return cls(cu_seqlens, first, torch.searchsorted(first[1:], places, right=True))
+
+def chunk_grid(cu_seqlens: Tensor, length: int) -> ChunkGrid | None:
+    """The grid of a stream of `length` tokens; None where kernels run in torch and need none."""
+    if not takes_triton("chunk_grid", "auto", (cu_seqlens,)):
+        return None
+    from mom_eval.kernels.chunk_grid_triton import lay_chunks
+
+    return lay_chunks(cu_seqlens, length)

@@ -16,6 +16,7 @@ from typing import Final
 from torch import Tensor
 
 from mom_eval.kernels.choose import takes_triton
+from mom_eval.kernels.chunk_grid import ChunkGrid
 from mom_eval.kernels.gated_delta_torch import chunked, recurrent
 from mom_eval.kernels.shapes import (
     Axes,
@@ -41,26 +42,28 @@ def gated_delta(
     scale: float | None = None,
     state: Tensor | None = None,
     cu_seqlens: Tensor | None = None,
+    grid: ChunkGrid | None = None,
     impl: str = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Run the recurrence over every segment of a packed stream.
 
     Args:
-        q: queries [L, H, K].
-        k: keys [L, H, K]; value head h reads key head h // (HV / H).
+        q: [L, H, K].
+        k: [L, H, K]; value head h reads key head h // (HV / H).
         v: values [L, HV, V], HV a multiple of H.
         g: natural logarithm of the decay, finite and at most 0: none, [L, HV] or [L, HV, K].
         beta: writing strength [L, HV]; given exactly where the delta rule is wanted.
         scale: of the output, K^-0.5 unless told.
-        state: [N, HV, K, V] before the first token, zero unless told; of the type that is computed
-            in: float64 where v is float64, else float32.
+        state: [N, HV, K, V] before the first token, zero unless told; float64 where v is, else
+            float32.
         cu_seqlens: [N + 1] int64 ends of the segments, one segment unless told; they may be empty.
+        grid: `chunk_grid` of these segments, where the caller has it; made where it is needed.
         impl: "recurrent", the truth, a loop over the tokens; "chunked", fast in torch; "triton", on
             a GPU; "auto" as `kernels.choose` has it.
 
     Returns:
-        The reads o [L, HV, V] in the type of v, and the states after the last tokens
-        [N, HV, K, V]. No argument is written to, and the state does not alias the one given.
+        o [L, HV, V] in the type of v, and the states after the last tokens [N, HV, K, V]. No
+        argument is written to, and the state does not alias the one given.
 
     Raises:
         ValueError: on shapes that do not fit, naming the axis, or on an unknown `impl`.
@@ -71,25 +74,21 @@ def gated_delta(
     state = checked_state(state, axes, "N HV K V", v)
     scale = float(axes["K"] ** -0.5 if scale is None else scale)
     if takes_triton("gated_delta", impl, (v, q, k, g, beta, state), too_wide(axes["K"])):
+        from mom_eval.kernels.chunk_grid_triton import lay_chunks
         from mom_eval.kernels.gated_delta_triton import chunked_triton
 
-        return chunked_triton(q, k, v, g, beta, scale, state, segments)
+        grid = grid or lay_chunks(segments, len(v))
+        return chunked_triton(q, k, v, g, beta, scale, state, grid)
+    run = chosen("impl", impl, IMPLEMENTATIONS)
     dtype, heads = compute_dtype(v), axes["HV"] // axes["H"]
     if heads > 1:
         q, k = (x.repeat_interleave(heads, dim=1) for x in (q, k))
-    if g is None:
-        # No decay is a decay by exp(0), which leaves every bit of the state as it is.
-        g = v.new_zeros(len(v), 1)
-    o, state = chosen("impl", impl, IMPLEMENTATIONS)(
-        q.to(dtype),
-        k.to(dtype),
-        v.to(dtype),
-        (g if g.ndim == 3 else g[..., None]).to(dtype),
-        None if beta is None else beta[..., None].to(dtype),
-        scale,
-        state,
-        segment_bounds(segments, len(v)),
-    )
+    # No decay is a decay by exp(0), which leaves every bit of the state as it is.
+    g = v.new_zeros(len(v), 1) if g is None else g
+    gates = (g if g.ndim == 3 else g[..., None]).to(dtype)
+    strength = None if beta is None else beta[..., None].to(dtype)
+    bounds = segment_bounds(segments, len(v))
+    o, state = run(q.to(dtype), k.to(dtype), v.to(dtype), gates, strength, scale, state, bounds)
     return o.to(v.dtype), state
 
 

@@ -17,7 +17,7 @@ def chunked_triton(
     beta: Tensor | None,
     scale: float,
     state: Tensor,
-    cu_seqlens: Tensor,
+    grid: ChunkGrid,
 ) -> tuple[Tensor, Tensor]:
     """What `gated_delta` has checked -> (o [L, HV, V], states [N, HV, K, V]); waits for nothing.
 
@@ -27,7 +27,7 @@ def chunked_triton(
     operand = min((q.dtype, k.dtype, v.dtype), key=lambda dtype: dtype.itemsize)
     q, k, v = _rows(q.to(operand)), _rows(k.to(operand)), _rows(v)
     (length, H, K), (_, HV, V) = q.shape, v.shape
-    grid, N, delta = ChunkGrid.of(cu_seqlens, length), len(cu_seqlens) - 1, beta is not None
+    N, delta = len(state), beta is not None
     P = q.new_empty(grid.places, HV, CHUNK, CHUNK)
     T = torch.empty_like(P) if delta else P
     solved = state.new_empty(grid.places, HV, CHUNK, CHUNK) if delta else state

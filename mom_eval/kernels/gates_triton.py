@@ -1,4 +1,4 @@
-"""The kernel of `log_decay`."""
+"""The kernel of `delta_gates`."""
 
 import torch
 import triton
@@ -6,12 +6,14 @@ import triton.language as tl
 from torch import Tensor
 
 
-@triton.jit(do_not_specialize=["L", "H", "x_row"])
-def _log_decay(x, A_log, dt_bias, g, L, H, x_row, BT: tl.constexpr, BH: tl.constexpr):
+@triton.jit(do_not_specialize=["L", "H", "a_row", "b_row"])
+def _delta_gates(
+    a, b, A_log, dt_bias, g, beta, L, H, a_row, b_row, most, BT: tl.constexpr, BH: tl.constexpr
+):
     t, h = tl.program_id(0) * BT + tl.arange(0, BT), tl.arange(0, BH)
     inside = (t < L)[:, None] & (h < H)[None, :]
     at = t.to(tl.int64)[:, None]
-    step = tl.load(x + at * x_row + h[None, :], mask=inside, other=0.0).to(tl.float32)
+    step = tl.load(a + at * a_row + h[None, :], mask=inside, other=0.0).to(tl.float32)
     step += tl.load(dt_bias + h, mask=h < H, other=0.0).to(tl.float32)[None, :]
     # torch's softplus is the identity above 20.
     soft = tl.where(step > 20.0, step, tl.log(1.0 + tl.exp(tl.minimum(step, 20.0))))
@@ -19,15 +21,21 @@ def _log_decay(x, A_log, dt_bias, g, L, H, x_row, BT: tl.constexpr, BH: tl.const
     soft = tl.where(step < -8.0, tl.exp(step), soft)
     rate = tl.exp(tl.load(A_log + h, mask=h < H, other=0.0).to(tl.float32))
     tl.store(g + at * H + h[None, :], -rate[None, :] * soft, mask=inside)
+    strength = tl.load(b + at * b_row + h[None, :], mask=inside, other=0.0).to(tl.float32)
+    tl.store(beta + at * H + h[None, :], tl.sigmoid(strength) * most, mask=inside)
 
 
-def run_log_decay(x: Tensor, A_log: Tensor, dt_bias: Tensor) -> Tensor:
-    """`log_decay` of what it has checked."""
-    x = x if x.stride(1) == 1 else x.contiguous()
-    (L, H), BH = x.shape, triton.next_power_of_2(x.shape[1])
-    g, BT = x.new_empty(L, H, dtype=torch.float32), max(1, 512 // BH)
+def run_delta_gates(
+    a: Tensor, b: Tensor, A_log: Tensor, dt_bias: Tensor, most: float
+) -> tuple[Tensor, Tensor]:
+    """`delta_gates` of what it has checked."""
+    a, b = (x if x.stride(1) == 1 else x.contiguous() for x in (a, b))
+    (L, H), BH = a.shape, triton.next_power_of_2(a.shape[1])
+    g, beta = (a.new_empty(L, H, dtype=torch.float32) for _ in range(2))
+    BT = max(1, 512 // BH)
     if L:
-        _log_decay[(triton.cdiv(L, BT),)](
-            x, A_log.contiguous(), dt_bias.contiguous(), g, L, H, x.stride(0), BT=BT, BH=BH
-        )
-    return g
+        _delta_gates[(triton.cdiv(L, BT),)](
+            a, b, A_log.contiguous(), dt_bias.contiguous(), g, beta, L, H, a.stride(0), b.stride(0),
+            most, BT=BT, BH=BH,
+        )  # fmt: skip
+    return g, beta

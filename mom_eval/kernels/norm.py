@@ -52,6 +52,24 @@ def rms_norm(
     return y.to(x.dtype)
 
 
+def add_norm(x: Tensor, y: Tensor, weight: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
+    """Two parts of a residual stream, x [L, D] + y [L, D], and what the next layer reads of it.
+
+    Returns the sum, in the wider of their types and rounded to it, and its `rms_norm` in the type
+    of `weight` [D]. Raises ValueError on shapes that do not fit, naming the axis.
+    """
+    axes = Axes()
+    axes.check("x", x, "L D")
+    axes.check("y", y, "L D")
+    axes.check("weight", weight, "D")
+    if takes_triton("add_norm", "auto", (x, y, weight)):
+        from mom_eval.kernels.norm_triton import run_add_norm
+
+        return run_add_norm(x, y, weight, eps)
+    x = x + y
+    return x, rms_norm(x, weight, eps=eps).to(weight.dtype)
+
+
 def l2_norm(x: Tensor) -> Tensor:
     """The vector x / sqrt(sum x^2 + 1e-6) over the last axis, in the type of x."""
     if takes_triton("l2_norm", "auto", (x,)):

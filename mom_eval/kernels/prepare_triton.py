@@ -12,20 +12,11 @@ rule), k e^(Gc - G) and e^Gc for one a channel. No exponent is positive, so noth
 import triton
 import triton.language as tl
 
+from mom_eval.kernels.chunk_grid_triton import chunk_place
 from mom_eval.kernels.inverse_triton import invert_unit_lower
 
 SIZES = ["N", "beta_row", "H", "HV"]
 """What makes no kernel of its own. Other strides do: loads of 16 bytes hang on 16 dividing them."""
-
-
-@triton.jit
-def chunk_place(cu_seqlens, first, segment, chunk, N):
-    """Where a chunk begins, and how many of its 64 tokens there are: none behind the last chunk."""
-    n = tl.load(segment + chunk)
-    there = n < N
-    n = tl.minimum(n, N - 1)
-    begin = tl.load(cu_seqlens + n) + (chunk - tl.load(first + n)) * 64
-    return begin, tl.where(there, tl.minimum(tl.load(cu_seqlens + n + 1) - begin, 64), 0)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -37,9 +28,10 @@ def prepare_head(
 ):  # fmt: skip
     """P, T and G where the decay is one a head (GATE) or there is none."""
     chunk, h = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    begin, count = chunk_place(cu_seqlens, first, segment, chunk, N)
+    n, start, count = chunk_place(cu_seqlens, first, segment, chunk, N)
     if count <= 0:
         return
+    begin = tl.load(cu_seqlens + n) + start
     i = tl.arange(0, 64)
     live = i < count
     q, k = q + begin * q_row + h // (HV // H) * K, k + begin * k_row + h // (HV // H) * K
@@ -71,9 +63,10 @@ def prepare_channel(
 ):  # fmt: skip
     """P, T and the factors of `scan` where every key channel decays by itself."""
     chunk, h = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    begin, count = chunk_place(cu_seqlens, first, segment, chunk, N)
+    n, start, count = chunk_place(cu_seqlens, first, segment, chunk, N)
     if count <= 0:
         return
+    begin = tl.load(cu_seqlens + n) + start
     i = tl.arange(0, 64)
     live = i < count
     q, k = q + begin * q_row + h // (HV // H) * K, k + begin * k_row + h // (HV // H) * K
@@ -87,14 +80,15 @@ def prepare_channel(
         k_d = tl.load(k + i[:, None] * k_row + d[None, :], mask=inside, other=0.0).to(tl.float32)
         gates = tl.load(g + i[:, None] * g_row + d[None, :], mask=inside, other=0.0)
         gates = gates.to(tl.float32)
-        G, last = tl.cumsum(gates, 0), tl.sum(gates, 0)
+        G = _sums(gates, i[:, None] >= i[None, :], k.dtype.element_ty, PRECISION)
+        last = tl.sum(gates, 0)
         at = place + i[:, None] * (HV * K) + d[None, :]
         tl.store(q_in + at, q_d * tl.exp(G) * scale, mask=inside)
         tl.store(k_out + at, k_d * tl.exp(tl.minimum(last[None, :] - G, 0.0)), mask=inside)
         if DELTA:
             tl.store(k_in + at, k_d * tl.exp(G), mask=inside)
         tl.store(decay + (chunk * HV + h) * K + d, tl.exp(last), mask=d < K)
-        p, a = _scores(q_d, k_d, gates, G, p, a, k.dtype.element_ty, DELTA, BK, PRECISION)
+        p, a = _scores(q_d, k_d, gates, p, a, k.dtype.element_ty, DELTA, BK, PRECISION)
     at = beta + (begin + i) * beta_row + h
     _store(p, a, scale, at, live, P, T, solved, chunk * HV + h, DELTA, PRECISION)
 
@@ -116,8 +110,23 @@ def _store(
 
 
 @triton.jit
+def _sums(gates, which, operand: tl.constexpr, PRECISION: tl.constexpr):
+    """Row i is the sum of gates j [64, BK], each times `which` ij [64, 64], which is -1, 0 or 1.
+
+    As a product: a running sum across threads costs several times as much. For operands in half
+    precision the gates are taken in two parts of 8 bits; what is missing is 2^-17 of a gate.
+    """
+    if operand == tl.float32:
+        return tl.dot(which.to(tl.float32), gates, input_precision=PRECISION)
+    high = gates.to(tl.bfloat16)
+    low = (gates - high.to(tl.float32)).to(tl.bfloat16)
+    which = which.to(tl.bfloat16)
+    return tl.dot(which, low, tl.dot(which, high))
+
+
+@triton.jit
 def _scores(
-    q, k, gates, G, p, a, operand: tl.constexpr,
+    q, k, gates, p, a, operand: tl.constexpr,
     DELTA: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Add these channels' scores to p [64, 64], and with the delta rule those of k to a.
@@ -127,22 +136,26 @@ def _scores(
     product relative to the block's middle where nothing can overflow, else term by term.
     """
     i, j = tl.arange(0, 64)[:, None], tl.arange(0, 64)[None, :]
-    edge = tl.sum(tl.where(i < 32, gates, 0.0), 0)[None, :]
-    fall = tl.exp(-tl.abs(G - edge))
-    p, a = _add(p, a, q, k, fall, fall, (i >= 32) & (j < 32), operand, DELTA, PRECISION)
-    inner = tl.reshape(tl.cumsum(tl.reshape(gates, [2, 32, BK]), 1), [64, BK])
-    fall = tl.exp(-tl.abs(_from_row(inner, 15, 32, BK)))
+    for HALF in tl.static_range(32, 0, -16):
+        # What lies between token i and the middle of its block of two halves.
+        behind = (i % (2 * HALF) >= HALF) & (j % (2 * HALF) >= HALF) & (j <= i)
+        ahead = (i % (2 * HALF) < HALF) & (j % (2 * HALF) < HALF) & (j > i)
+        between = (i // (2 * HALF) == j // (2 * HALF)) & (behind | ahead)
+        fall = tl.exp(_sums(gates, between, operand, PRECISION))
+        here = (i // (2 * HALF) == j // (2 * HALF)) & (i // HALF > j // HALF)
+        p, a = _add(p, a, q, k, fall, fall, here, operand, DELTA, PRECISION)
     near = i // 16 == j // 16
-    same = (i // 32 == j // 32) & (i // 16 > j // 16)
-    p, a = _add(p, a, q, k, fall, fall, same, operand, DELTA, PRECISION)
-    inner = tl.reshape(tl.cumsum(tl.reshape(gates, [4, 16, BK]), 1), [64, BK])
-    middle = _from_row(inner, 8, 16, BK)
+    # Between token i and the ninth of its block: behind it counted down, before it up.
+    since = (near & (j % 16 > 8) & (j <= i)).to(tl.float32)
+    until = (near & (j % 16 <= 8) & (j > i)).to(tl.float32)
+    middle = _sums(gates, since - until, operand, PRECISION)
     # float16 ends at 65,504.
     most = 8.0 if operand == tl.float16 else 80.0
     if tl.max(tl.abs(middle)) <= most:
         rise, fall = tl.exp(middle), tl.exp(-middle)
         p, a = _add(p, a, q, k, rise, fall, near, operand, DELTA, PRECISION)
     else:
+        inner = _sums(gates, near & (j <= i), operand, PRECISION)
         p += _term_by_term(q, k, inner, BK)
         if DELTA:
             a += _term_by_term(k, k, inner, BK)
@@ -160,15 +173,6 @@ def _add(
     if DELTA:
         a += tl.where(here, tl.dot((k * read).to(operand), written, input_precision=PRECISION), 0.0)
     return p, a
-
-
-@triton.jit
-def _from_row(x, row: tl.constexpr, SIZE: tl.constexpr, BK: tl.constexpr):
-    """X [64, BK] less, in each block of SIZE rows, one row of the block."""
-    x = tl.reshape(x, [64 // SIZE, SIZE, BK])
-    chosen = (tl.arange(0, SIZE) == row)[None, :, None]
-    x -= tl.sum(tl.where(chosen, x, 0.0), 1)[:, None, :]
-    return tl.reshape(x, [64, BK])
 
 
 @triton.jit

@@ -78,6 +78,24 @@ def route(logits: Tensor, top_k: int, memories: Tensor | None = None) -> Routes:
     return Routes(memories, weights, probabilities, logits)
 
 
+def router(x: Tensor, weight: Tensor, top_k: int, memories: Tensor | None = None) -> Routes:
+    """`route` by logits x W^T in float32: x [L, D], weight [M, D].
+
+    Tokens often tie in bfloat16, and another memory then answers. Raises ValueError on shapes that
+    do not fit, naming the axis, and where `route` does.
+    """
+    axes = Axes()
+    axes.check("x", x, "L D")
+    axes.check("weight", weight, "M D")
+    chooses = memories is None and 1 <= top_k <= axes["M"]
+    if chooses and takes_triton("router", "auto", (x, weight)):
+        from mom_eval.kernels.routing_triton import run_router
+
+        return run_router(x, weight, top_k)[0]
+    dtype = compute_dtype(x)
+    return route(F.linear(x.to(dtype), weight.to(dtype)), top_k, memories)
+
+
 def _check_choice(memories: Tensor, count: int) -> None:
     if ((memories < 0) | (memories >= count)).any():
         raise ValueError(f"memories must be 0 to {count - 1}")
@@ -98,6 +116,10 @@ def dispatch(memories: Tensor, num_memories: int, cu_seqlens: Tensor | None = No
     """
     Axes().check("memories", memories, "L k")
     segments = checked_segments(cu_seqlens, memories)
+    if takes_triton("dispatch", "auto", (memories,)):
+        from mom_eval.kernels.dispatch_triton import run_dispatch
+
+        return Rows(*run_dispatch(memories, num_memories, segments))
     top_k, choices = memories.shape[1], memories.flatten()
     hits = choices == torch.arange(num_memories, device=memories.device)[:, None]
     # How many of the choices before each one, and before the end, were of each memory.
@@ -122,23 +144,31 @@ def take(x: Tensor, rows: Rows) -> Tensor:
     return _Take.apply(x, rows.row, rows.token)
 
 
-def combine(y: Tensor, weights: Tensor, rows: Rows, onto: Tensor | None = None) -> Tensor:
+def combine(
+    y: Tensor, weights: Tensor, rows: Rows | None = None, onto: Tensor | None = None
+) -> Tensor:
     """The weighted sum of a token's rows: y [R, ...], weights [L, k] -> [L, ...] in the type of y.
 
-    `onto` [L, ...] is added, where there is something that every token reads. Summed in float32 in
-    the order of the choices and rounded once (in torch, before `onto`); the gradients are gathers.
+    `rows` None: row t k + j is choice j of token t. `onto` [L, ...] is added, where there is
+    something that every token reads. Summed in float32 in the order of the choices and rounded once
+    (in torch, before `onto`); the gradients are gathers.
     Raises ValueError on shapes that do not fit, naming the axis.
     """
     axes = Axes()
-    axes.check("rows.row", rows.row, "L k")
+    if rows is not None:
+        axes.check("rows.row", rows.row, "L k")
     axes.check("weights", weights, "L k")
-    if len(y) != len(rows.token):
-        raise ValueError(f"axis R of y [R, ...] must be {len(rows.token)}, but it is {len(y)}")
+    if len(y) != weights.numel():
+        raise ValueError(f"axis R of y [R, ...] must be {weights.numel()}, but it is {len(y)}")
     if takes_triton("combine", "auto", (y, weights, onto)):
         from mom_eval.kernels.routing_triton import run_combine
 
-        return run_combine(y, weights, rows.row, onto)
-    combined = _Combine.apply(y, weights, rows.row, rows.token)
+        return run_combine(y, weights, None if rows is None else rows.row, onto)
+    if rows is None:
+        row = torch.arange(len(y), device=y.device).view_as(weights)
+        combined = _Combine.apply(y, weights, row, row.flatten() // weights.shape[1])
+    else:
+        combined = _Combine.apply(y, weights, rows.row, rows.token)
     return combined if onto is None else combined + onto
 
 

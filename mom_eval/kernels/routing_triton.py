@@ -5,46 +5,70 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mom_eval.kernels.routing import Routes
 
-@triton.jit(do_not_specialize=["D"])
+
+@triton.jit
 def _combine(
-    y, weights, row, onto, out, D, TOP_K: tl.constexpr, ONTO: tl.constexpr, BD: tl.constexpr
-):
+    y, weights, row, onto, out, D,
+    TOP_K: tl.constexpr, ROW: tl.constexpr, ONTO: tl.constexpr, BD: tl.constexpr,
+):  # fmt: skip
     """One token and BD channels, in the order of its choices."""
     t, d = tl.program_id(0).to(tl.int64), tl.program_id(1) * BD + tl.arange(0, BD)
     inside, total = d < D, tl.zeros([BD], tl.float32)
     for j in tl.static_range(TOP_K):
-        r, weight = tl.load(row + t * TOP_K + j), tl.load(weights + t * TOP_K + j)
+        r, weight = t * TOP_K + j, tl.load(weights + t * TOP_K + j)
+        if ROW:
+            r = tl.load(row + r)
         total += weight * tl.load(y + r * D + d, mask=inside, other=0.0).to(tl.float32)
     if ONTO:
         total += tl.load(onto + t * D + d, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + t * D + d, total, mask=inside)
 
 
-def run_combine(y: Tensor, weights: Tensor, row: Tensor, onto: Tensor | None) -> Tensor:
+def run_combine(y: Tensor, weights: Tensor, row: Tensor | None, onto: Tensor | None) -> Tensor:
     """`combine` of what it has checked."""
-    (L, top_k), D = row.shape, y[:1].numel() if len(y) else 0
+    (L, top_k), D = weights.shape, y[:1].numel() if len(y) else 0
     y, out = y.contiguous(), y.new_empty(L, *y.shape[1:])
     if L and D:
         BD = min(1024, triton.next_power_of_2(D))
         _combine[(L, triton.cdiv(D, BD))](
-            y, weights.contiguous(), row.contiguous(), y if onto is None else onto.contiguous(),
-            out, D, TOP_K=top_k, ONTO=onto is not None, BD=BD, num_warps=4,
+            y, weights.contiguous(), weights if row is None else row.contiguous(),
+            y if onto is None else onto.contiguous(), out, D,
+            TOP_K=top_k, ROW=row is not None, ONTO=onto is not None, BD=BD, num_warps=4,
         )  # fmt: skip
     return out
 
 
 @triton.jit(do_not_specialize=["L", "M"])
 def _route(
-    logits, memories, weights, probabilities, L, M,
-    TOP_K: tl.constexpr, BM: tl.constexpr, BT: tl.constexpr,
+    x, weight, logits, memories, weights, probabilities, slots, seen, times, L, M, x_row,
+    D: tl.constexpr, TOP_K: tl.constexpr, STEP: tl.constexpr,
+    BM: tl.constexpr, BT: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
-    """BT tokens: the TOP_K largest logits, ties to the lower index, and two softmaxes."""
+    """BT tokens: the TOP_K largest logits, ties to the lower index, and two softmaxes.
+
+    D 0: the logits are there; else they are made of x [L, D] and weight [M, D]. STEP: what a slot's
+    memories have seen is written out, and counted up.
+    """
     t, m = tl.program_id(0) * BT + tl.arange(0, BT), tl.arange(0, BM)
     at = t.to(tl.int64)[:, None] * M + m[None, :]
     inside = (t < L)[:, None] & (m < M)[None, :]
-    left = tl.load(logits + at, mask=inside, other=-float("inf")).to(tl.float32)
-    left = tl.where((m < M)[None, :], tl.where((t < L)[:, None], left, 0.0), -float("inf"))
+    if D:
+        given = tl.zeros([BT, BM], tl.float32)
+        for start in range(0, D, BD):
+            d = start + tl.arange(0, BD)
+            row = x + t.to(tl.int64)[:, None] * x_row + d[None, :]
+            x_d = tl.load(row, mask=(t < L)[:, None] & (d < D)[None, :], other=0.0)
+            of_m = (m < M)[:, None] & (d < D)[None, :]
+            w_d = tl.load(weight + m[:, None] * D + d[None, :], mask=of_m, other=0.0)
+            product = x_d.to(tl.float32)[:, None, :] * w_d.to(tl.float32)[None, :, :]
+            given += tl.sum(product, 2)
+        tl.store(logits + at, given, mask=inside)
+    else:
+        given = tl.load(logits + at, mask=inside, other=0.0).to(tl.float32)
+    given = tl.where((m < M)[None, :], tl.where((t < L)[:, None], given, 0.0), -float("inf"))
+    left = given
     most = tl.max(left, 1)
     share = tl.exp(left - most[:, None])
     tl.store(probabilities + at, share / tl.sum(share, 1)[:, None], mask=inside)
@@ -55,7 +79,7 @@ def _route(
         first = tl.min(tl.where(left == best[:, None], m[None, :], BM), 1)
         left = tl.where(m[None, :] == first[:, None], -float("inf"), left)
     # The same once more, now that the sum of the chosen is known.
-    left = tl.load(logits + at, mask=inside, other=-float("inf")).to(tl.float32)
+    left = given
     for j in tl.static_range(TOP_K):
         best = tl.max(left, 1)
         first = tl.min(tl.where(left == best[:, None], m[None, :], BM), 1)
@@ -63,18 +87,52 @@ def _route(
         place = t.to(tl.int64) * TOP_K + j
         tl.store(memories + place, first.to(tl.int64), mask=t < L)
         tl.store(weights + place, tl.exp(best - most) / chosen, mask=t < L)
+        if STEP:
+            slot = tl.load(slots + t, mask=t < L, other=-1)
+            counter = seen + slot * M + first
+            time = tl.load(counter, mask=slot >= 0, other=0)
+            tl.store(times + place, time, mask=t < L)
+            tl.store(counter, time + 1, mask=slot >= 0)
 
 
 def run_route(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
     """The memories, weights and probabilities of `route`, of logits that it has checked."""
-    L, M = logits.shape
-    logits, probabilities = logits.contiguous(), logits.new_empty(L, M, dtype=torch.float32)
-    memories = logits.new_empty(L, top_k, dtype=torch.int64)
-    weights = probabilities.new_empty(L, top_k)
+    (L, M), logits = logits.shape, logits.contiguous()
+    memories, weights, probabilities, _ = _empty(L, M, top_k, logits.device)
     BM = triton.next_power_of_2(M)
     BT = max(1, 256 // BM)
     if L:
         _route[(triton.cdiv(L, BT),)](
-            logits, memories, weights, probabilities, L, M, TOP_K=top_k, BM=BM, BT=BT, num_warps=1
-        )
+            logits, logits, logits, memories, weights, probabilities, memories, memories, memories,
+            L, M, 0,
+            D=0, TOP_K=top_k, STEP=False, BM=BM, BT=BT, BD=1, num_warps=1,
+        )  # fmt: skip
     return memories, weights, probabilities
+
+
+def run_router(
+    x: Tensor, weight: Tensor, top_k: int, slots: Tensor | None = None, seen: Tensor | None = None
+) -> tuple[Routes, Tensor]:
+    """`router`, and with slots `router_step`: the routes, and what the memories had seen."""
+    (L, D), M = x.shape, len(weight)
+    x = x if x.stride(1) == 1 else x.contiguous()
+    memories, weights, probabilities, logits = _empty(L, M, top_k, x.device)
+    times = memories if slots is None else torch.empty_like(memories)
+    BM = triton.next_power_of_2(M)
+    # A program a token where there are few, so that every unit has work; 4,096 products at a time.
+    BT = 1 if L <= 4096 else max(1, 64 // BM)
+    BD = min(max(16, 4096 // (BM * BT)), triton.next_power_of_2(D))
+    if L:
+        _route[(triton.cdiv(L, BT),)](
+            x, weight.contiguous(), logits, memories, weights, probabilities,
+            *(memories if y is None else y for y in (slots, seen)), times, L, M, x.stride(0),
+            D=D, TOP_K=top_k, STEP=slots is not None, BM=BM, BT=BT, BD=BD, num_warps=4,
+        )  # fmt: skip
+    return Routes(memories, weights, probabilities, logits), times
+
+
+def _empty(L: int, M: int, top_k: int, device: torch.device) -> tuple[Tensor, ...]:
+    """Memories, weights, probabilities and logits, not yet written."""
+    memories = torch.empty(L, top_k, dtype=torch.int64, device=device)
+    probabilities, logits = torch.empty(2, L, M, device=device)
+    return memories, torch.empty(L, top_k, device=device), probabilities, logits

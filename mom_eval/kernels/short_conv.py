@@ -8,6 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mom_eval.kernels.choose import takes_triton
+from mom_eval.kernels.chunk_grid import ChunkGrid
+from mom_eval.kernels.norm import l2_norm
+from mom_eval.kernels.routing import Rows, take
 from mom_eval.kernels.shapes import Axes, checked_segments, compute_dtype, segment_of
 
 
@@ -20,56 +23,78 @@ def short_conv(
     seen: Tensor | None = None,
     cu_seqlens: Tensor | None = None,
     activation: str | None = None,
+    rows: Sequence[Rows | None] | None = None,
+    unit: Sequence[int | None] | None = None,
+    grid: ChunkGrid | None = None,
 ) -> tuple[Any, Tensor]:
     """y_t = act(bias + sum over w of weight_w * x_(t - W + 1 + w)), a channel on its own.
 
     What lies before a sequence's start is zero. A sequence is continued from a ring of its last W
-    inputs: entry t % W holds x_t, t counted from the sequence's start, so that a decoding step
-    writes one entry and shifts nothing.
+    inputs: entry t % W holds x_t, t counted from the sequence's start.
 
     Args:
-        x: inputs [L, D]; or in parts of some channels each, in order, so that columns of a
-            projection need not be put together first. Then y is a list of such parts.
+        x: inputs [L, D]; or in parts of some channels each, in order, and then y is a list.
         weight: [D, W], the last column for the newest input, as torch's Conv1d has it.
         bias: [D].
         ring: [N, W, D], in the type of x; entries of before the start are not read.
         seen: [N] int64, tokens of each sequence before this call. None: none, and no ring.
         cu_seqlens: [N + 1] int64 ends of the segments, one segment unless told; they may be empty.
         activation: "silu" or none.
+        rows: for each part, the rows that are read of it instead of its own (`take`), or None.
+        unit: for each part, the width of its heads that are made unit vectors (`l2_norm`), or None.
+        grid: `chunk_grid` of these segments, where the caller has it; made where it is needed.
 
     Returns:
-        y [L, D] in the type of x, computed in float32 and rounded once, and the ring [N, W, D]
-        after the last tokens, in which entries of before the start are zero.
+        y [L, D] in the type of x, and the ring [N, W, D], entries of before the start zero.
 
     Raises:
         ValueError: on shapes that do not fit, naming the axis, or where only one of `ring` and
             `seen` is given.
     """
     parts = [x] if isinstance(x, Tensor) else list(x)
-    segments = checked_segments(cu_seqlens, parts[0])
-    _check(parts, weight, bias, ring, seen, len(segments) - 1)
+    taken, heads = list(rows or [None] * len(parts)), list(unit or [None] * len(parts))
+    like = parts[0] if taken[0] is None else taken[0].token
+    segments = checked_segments(cu_seqlens, like)
+    _check(parts, taken, heads, weight, bias, ring, seen, len(segments) - 1)
     if activation not in (None, "silu"):
         raise ValueError(f"activation must be silu or None, but it is {activation!r}")
     if ring is None or seen is None:
+        ring = like.new_zeros(len(segments) - 1, *weight.mT.shape, dtype=parts[0].dtype)
         seen = torch.zeros_like(segments[1:])
-        ring = parts[0].new_zeros(len(seen), weight.shape[1], len(weight))
-    if takes_triton("short_conv", "auto", (*parts, weight, bias, ring)):
+    limit = f"{len(parts)} parts are more than 3" if len(parts) > 3 else None
+    if takes_triton("short_conv", "auto", (*parts, weight, bias, ring), limit):
+        from mom_eval.kernels.chunk_grid_triton import lay_chunks
         from mom_eval.kernels.short_conv_triton import run_short_conv
 
-        y, kept = run_short_conv(parts, weight, bias, ring, seen, segments, activation)
+        grid = grid or lay_chunks(segments, len(like))
+        y, kept = run_short_conv(parts, taken, heads, weight, bias, ring, seen, grid, activation)
         return y[0] if isinstance(x, Tensor) else y, kept
-    columns = torch.cat(parts, -1)
-    stream, rows, ends = _behind_past(columns, ring, seen, segments)
-    y = _windows(stream, weight.to(compute_dtype(columns))).index_select(0, rows)
-    y = y if bias is None else y + bias
-    y = (F.silu(y) if activation == "silu" else y).to(columns.dtype)
+    columns = [p if one is None else take(p, one) for p, one in zip(parts, taken, strict=True)]
+    y, kept = _convolved(torch.cat(columns, -1), weight, bias, ring, seen, segments)
+    y = (F.silu(y) if activation == "silu" else y).split([p.shape[1] for p in parts], -1)
+    y = [_heads_of_one(*one).to(columns[0].dtype) for one in zip(y, heads, strict=True)]
+    return y[0] if isinstance(x, Tensor) else y, kept
+
+
+def _convolved(
+    x: Tensor, weight: Tensor, bias: Tensor | None, ring: Tensor, seen: Tensor, segments: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The convolution of x [L, D], not rounded, and the ring after it."""
+    stream, places, ends = _behind_past(x, ring, seen, segments)
+    y = _windows(stream, weight.to(compute_dtype(x))).index_select(0, places)
     kept = _last(stream, ends, seen + segments.diff(), ring.shape[1])
-    y = y if isinstance(x, Tensor) else list(y.split([part.shape[1] for part in parts], -1))
-    return y, kept
+    return y if bias is None else y + bias, kept
+
+
+def _heads_of_one(y: Tensor, width: int | None) -> Tensor:
+    """Y [L, D] with heads of a width as unit vectors; None leaves it."""
+    return y if width is None else l2_norm(y.unflatten(-1, (-1, width))).flatten(-2)
 
 
 def _check(
     x: Sequence[Tensor],
+    rows: Sequence[Rows | None],
+    unit: Sequence[int | None],
     weight: Tensor,
     bias: Tensor | None,
     ring: Tensor | None,
@@ -77,8 +102,12 @@ def _check(
     segments: int,
 ) -> None:
     axes = Axes(N=segments)
-    for part in x:
-        axes.check("x", part, "L D")
+    for part, taken, width in zip(x, rows, unit, strict=True):
+        axes.check("x", part, "L D" if taken is None else "T D")
+        if taken is not None:
+            axes.check("rows.token", taken.token, "L")
+        if width is not None and part.shape[1] % width:
+            raise ValueError(f"{part.shape[1]} channels are no heads of width {width}")
         del axes["D"]
     axes["D"] = sum(part.shape[1] for part in x)
     axes.check("weight", weight, "D W")

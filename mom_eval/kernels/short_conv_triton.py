@@ -1,4 +1,8 @@
-"""The kernels of `short_conv`: inputs are read once, and what is kept is written by itself."""
+"""The kernel of `short_conv`: a program has a chunk of one segment and a block of channels.
+
+Inputs are read where they lie, in up to three parts, and written once, as unit vectors where that
+is asked for. What is kept of a segment is one program's more.
+"""
 
 from collections.abc import Sequence
 
@@ -7,102 +11,160 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mom_eval.kernels.shapes import segment_of
+from mom_eval.kernels.chunk_grid import ChunkGrid
+from mom_eval.kernels.chunk_grid_triton import chunk_place
+from mom_eval.kernels.norm import L2_EPS
+from mom_eval.kernels.routing import Rows
+
+MOST_PARTS = 3
 
 
-@triton.jit(do_not_specialize=["L"])
+@triton.jit(do_not_specialize=["N", "places"])
 def _convolve(
-    x, weight, bias, y, ring, seen, cu_seqlens, segment, x_row, L, D, CHANNELS,
-    W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, BT: tl.constexpr, BD: tl.constexpr,
-    UNIT: tl.constexpr,
+    x0, x1, x2, token0, token1, token2, y0, y1, y2, weight, bias, ring, kept, seen,
+    cu_seqlens, first, segment, eps, N, places, row0, row1, row2,
+    D0: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr,
+    WIDTH0: tl.constexpr, WIDTH1: tl.constexpr, WIDTH2: tl.constexpr,
+    UNIT0: tl.constexpr, UNIT1: tl.constexpr, UNIT2: tl.constexpr,
+    TAKE0: tl.constexpr, TAKE1: tl.constexpr, TAKE2: tl.constexpr,
+    STRIDE: tl.constexpr, W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
 ):  # fmt: skip
-    """BT tokens and BD of D channels; what lies before a segment is in its ring, or zero.
-
-    A ring has CHANNELS a token, of which D are these. Rows of x lie x_row UNIT apart.
-    """
-    # What is 8 times anything is read 16 bytes at a time; Triton itself looks for 16 times.
-    x_row *= UNIT
-    first = tl.program_id(0) * BT
-    i, d = tl.arange(0, BT), tl.program_id(1) * BD + tl.arange(0, BD)
-    there, inside = i < L - first, d < D
-    n = tl.load(segment + first + i, mask=there, other=0)
-    place = (first + i - tl.load(cu_seqlens + n, mask=there, other=0)).to(tl.int32)
-    before = tl.load(seen + n, mask=there, other=0)
-    # Most tiles hold no segment's beginning, or nothing came before it.
-    continued = tl.max((there & (place < W - 1) & (before > 0)).to(tl.int32)) > 0
-    out = tl.zeros([BT, BD], tl.float32)
-    x += first.to(tl.int64) * x_row
-    at = i[:, None] * x_row + d[None, :]
-    for back in tl.static_range(W):
-        taps = tl.load(weight + d * W + W - 1 - back, mask=inside, other=0.0).to(tl.float32)
-        here = (there & (place >= back))[:, None] & inside[None, :]
-        x_b = tl.load(x + at - back * x_row, mask=here, other=0.0).to(tl.float32)
-        if continued:
-            time = before + place - back
-            old = (there & (place < back) & (time >= 0))[:, None] & inside[None, :]
-            entry = (n * W + (time + W) % W) * CHANNELS
-            kept = tl.load(ring + entry[:, None] + d[None, :], mask=old, other=0.0)
-            x_b += kept.to(tl.float32)
-        out += x_b * taps[None, :]
-    if BIAS:
-        out += tl.load(bias + d, mask=inside, other=0.0).to(tl.float32)[None, :]
-    if SILU:
-        out = out * tl.sigmoid(out)
-    y += first.to(tl.int64) * D
-    tl.store(y + i[:, None] * D + d[None, :], out, mask=there[:, None] & inside[None, :])
+    """A block of WIDTH of D channels of one part; rows of the parts lie STRIDE times row apart."""
+    chunk, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    all_channels: tl.constexpr = D0 + D1 + D2
+    blocks0: tl.constexpr = (D0 + WIDTH0 - 1) // WIDTH0
+    blocks1: tl.constexpr = (D1 + WIDTH1 - 1) // WIDTH1
+    # What is STRIDE times anything is read 16 bytes at a time; Triton looks for 16 times only.
+    if block < blocks0:
+        _part(
+            x0, token0, y0, weight, bias, ring, kept, seen, cu_seqlens, first, segment, eps,
+            N, places, row0 * STRIDE, chunk, block * WIDTH0, 0,
+            D0, WIDTH0, UNIT0, TAKE0, all_channels, W, BIAS, SILU,
+        )  # fmt: skip
+    elif block < blocks0 + blocks1:
+        _part(
+            x1, token1, y1, weight, bias, ring, kept, seen, cu_seqlens, first, segment, eps,
+            N, places, row1 * STRIDE, chunk, (block - blocks0) * WIDTH1, D0,
+            D1, WIDTH1, UNIT1, TAKE1, all_channels, W, BIAS, SILU,
+        )  # fmt: skip
+    else:
+        _part(
+            x2, token2, y2, weight, bias, ring, kept, seen, cu_seqlens, first, segment, eps,
+            N, places, row2 * STRIDE, chunk, (block - blocks0 - blocks1) * WIDTH2, D0 + D1,
+            D2, WIDTH2, UNIT2, TAKE2, all_channels, W, BIAS, SILU,
+        )  # fmt: skip
 
 
 @triton.jit
-def _keep(
-    x, ring, kept, seen, cu_seqlens, x_row, D, CHANNELS,
-    W: tl.constexpr, BW: tl.constexpr, BD: tl.constexpr,
+def _part(
+    x, token, y, weight, bias, ring, kept, seen, cu_seqlens, first, segment, eps,
+    N, places, x_row, chunk, block, before_part: tl.constexpr,
+    D: tl.constexpr, WIDTH: tl.constexpr, UNIT: tl.constexpr, TAKE: tl.constexpr,
+    CHANNELS: tl.constexpr, W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
 ):  # fmt: skip
-    """One segment's last W inputs: entry w holds the last x_t with t % W = w."""
-    n, d = tl.program_id(0).to(tl.int64), tl.program_id(1) * BD + tl.arange(0, BD)
-    begin, end, before = tl.load(cu_seqlens + n), tl.load(cu_seqlens + n + 1), tl.load(seen + n)
-    w = tl.arange(0, BW)
-    lag = (before + end - begin - 1 - w + W) % W
-    place = end - begin - 1 - lag
-    inside = (w < W)[:, None] & (d < D)[None, :]
-    new = inside & (place >= 0)[:, None]
-    old = inside & ((place < 0) & (before + place >= 0))[:, None]
-    at = (n * W + w)[:, None] * CHANNELS + d[None, :]
-    value = tl.load(x + (begin + place)[:, None] * x_row + d[None, :], mask=new, other=0.0)
-    value += tl.load(ring + at, mask=old, other=0.0)
-    tl.store(kept + at, value, mask=inside)
+    """The channels from `block` on of a part that begins behind `before_part` others."""
+    BD: tl.constexpr = triton.next_power_of_2(WIDTH)
+    c = tl.arange(0, BD)
+    d = block + c
+    inside = (c < WIDTH) & (d < D)
+    if chunk < places:
+        n, start, count = chunk_place(cu_seqlens, first, segment, chunk, N)
+        begin, before = tl.load(cu_seqlens + n), tl.load(seen + n)
+        past = ring + n * (W * CHANNELS) + before_part + d
+        for sub in range(0, count, 4096 // BD):
+            _tile(
+                x, token, y, weight + (before_part + d) * W, bias + before_part + d, past, eps,
+                x_row, begin, start + sub, start + count, before, d, inside,
+                D, UNIT, TAKE, CHANNELS, W, BIAS, SILU, BD,
+            )  # fmt: skip
+    else:
+        n = chunk - places
+        begin, end, before = tl.load(cu_seqlens + n), tl.load(cu_seqlens + n + 1), tl.load(seen + n)
+        at = n * (W * CHANNELS) + before_part + d
+        for w in tl.static_range(W):
+            # Entry w holds the last x_t with t % W = w.
+            place = end - begin - 1 - (before + end - begin - 1 - w + W) % W
+            row = begin + place
+            if TAKE:
+                row = tl.load(token + row, mask=place >= 0, other=0)
+            value = tl.load(x + row * x_row + d, mask=inside & (place >= 0), other=0.0)
+            old = (place < 0) & (before + place >= 0)
+            value += tl.load(ring + at + w * CHANNELS, mask=inside & old, other=0.0)
+            tl.store(kept + at + w * CHANNELS, value, mask=inside)
+
+
+@triton.jit
+def _tile(
+    x, token, y, weight, bias, ring, eps, x_row, begin, start, end, before, d, inside,
+    D: tl.constexpr, UNIT: tl.constexpr, TAKE: tl.constexpr, CHANNELS: tl.constexpr,
+    W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, BD: tl.constexpr,
+):  # fmt: skip
+    """Tokens `start` on of a segment, up to `end`; what lies before it is in its ring, or zero."""
+    ROWS: tl.constexpr = 4096 // BD
+    t = start + tl.arange(0, ROWS)
+    out = tl.zeros([ROWS, BD], tl.float32)
+    for back in tl.static_range(W):
+        taps = tl.load(weight + (W - 1 - back), mask=inside, other=0.0).to(tl.float32)
+        here, row = (t < end) & (t >= back), begin + t - back
+        if TAKE:
+            row = tl.load(token + row, mask=here, other=0)
+        at = row[:, None] * x_row + d[None, :]
+        x_b = tl.load(x + at, mask=here[:, None] & inside[None, :], other=0.0)
+        out += x_b.to(tl.float32) * taps[None, :]
+    if (start < W - 1) & (before > 0):
+        for back in tl.static_range(1, W):
+            taps = tl.load(weight + (W - 1 - back), mask=inside, other=0.0).to(tl.float32)
+            time = before + t - back
+            here = (t < end) & (t < back) & (time >= 0)
+            entry = ring[None, :] + (time % W)[:, None] * CHANNELS
+            old = tl.load(entry, mask=here[:, None] & inside[None, :], other=0.0)
+            out += old.to(tl.float32) * taps[None, :]
+    if BIAS:
+        out += tl.load(bias, mask=inside, other=0.0).to(tl.float32)[None, :]
+    if SILU:
+        out = out * tl.sigmoid(out)
+    if UNIT:
+        out = out * tl.rsqrt(tl.sum(out * out, 1) + eps)[:, None]
+    at = (begin + t)[:, None] * D + d[None, :]
+    tl.store(y + at, out, mask=(t < end)[:, None] & inside[None, :])
 
 
 def run_short_conv(
     x: Sequence[Tensor],
+    rows: Sequence[Rows | None],
+    unit: Sequence[int | None],
     weight: Tensor,
     bias: Tensor | None,
     ring: Tensor,
     seen: Tensor,
-    cu_seqlens: Tensor,
+    grid: ChunkGrid,
     activation: str | None,
 ) -> tuple[list[Tensor], Tensor]:
-    """`short_conv` of what it has checked: columns are read where they lie, a launch each."""
-    L, (channels, W) = len(x[0]), weight.shape
-    ring, weight, out = ring.contiguous(), weight.contiguous(), []
-    kept, segment, start = torch.empty_like(ring), segment_of(cu_seqlens, L), 0
-    for part in x:
-        part, D = part if part.stride(1) == 1 else part.contiguous(), part.shape[1]
-        own, y, BD = slice(start, start + D), part.new_empty(L, D), min(128, _power(D))
-        start += D
-        if L:
-            unit = 8 if part.stride(0) % 8 == 0 else 1
-            _convolve[(triton.cdiv(L, 32), triton.cdiv(D, BD))](
-                part, weight[own], weight if bias is None else bias[own], y, ring[..., own], seen,
-                cu_seqlens, segment, part.stride(0) // unit, L, D, channels,
-                W=W, BIAS=bias is not None, SILU=activation == "silu",
-                BT=32, BD=BD, UNIT=unit, num_warps=4,
-            )  # fmt: skip
-        _keep[(len(ring), triton.cdiv(D, BD))](
-            part, ring[..., own], kept[..., own], seen, cu_seqlens, part.stride(0), D, channels,
-            W=W, BW=_power(W), BD=BD, num_warps=4,
-        )  # fmt: skip
-        out.append(y)
-    return out, kept
-
-
-_power = triton.next_power_of_2
+    """`short_conv` of what it has checked."""
+    tokens = [None if taken is None else taken.token for taken in rows]
+    length = len(x[0] if tokens[0] is None else tokens[0])
+    x = [part if part.stride(1) == 1 else part.contiguous() for part in x]
+    ring, kept = ring.contiguous(), torch.empty_like(ring, memory_format=torch.contiguous_format)
+    y = [part.new_empty(length, part.shape[1]) for part in x]
+    stride = 8 if all(part.stride(0) % 8 == 0 for part in x) else 1
+    widths = [
+        heads or min(256, triton.next_power_of_2(part.shape[1]))
+        for part, heads in zip(x, unit, strict=True)
+    ]
+    blocks = sum(triton.cdiv(p.shape[1], width) for p, width in zip(x, widths, strict=True))
+    absent = MOST_PARTS - len(x)
+    meta = {"STRIDE": stride, "W": weight.shape[1], "BIAS": bias is not None}
+    for i in range(MOST_PARTS):
+        of_part = {"D": 0, "WIDTH": 1, "UNIT": False, "TAKE": False}
+        if i < len(x):
+            of_part = {"D": x[i].shape[1], "WIDTH": widths[i]}
+            of_part |= {"UNIT": unit[i] is not None, "TAKE": tokens[i] is not None}
+        meta |= {f"{name}{i}": value for name, value in of_part.items()}
+    _convolve[(grid.places + len(ring), blocks)](
+        *x, *[x[0]] * absent, *(seen if token is None else token for token in tokens),
+        *[seen] * absent, *y, *[y[0]] * absent,
+        weight.contiguous(), weight if bias is None else bias, ring, kept, seen, *grid, L2_EPS,
+        len(ring), grid.places, *(part.stride(0) // stride for part in x), *[0] * absent,
+        SILU=activation == "silu", num_warps=4, **meta,
+    )  # fmt: skip
+    return y, kept

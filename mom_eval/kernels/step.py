@@ -93,7 +93,7 @@ def short_conv_step(
     weight: Tensor,
     *,
     ring: Tensor,
-    seen: Tensor,
+    times: Tensor,
     slots: Tensor,
     bias: Tensor | None = None,
     activation: str | None = None,
@@ -105,7 +105,7 @@ def short_conv_step(
         x: [R, D].
         weight: [D, W].
         ring: [S, W, D] in the type of x, contiguous. Changed.
-        seen: [S] int64, tokens of each slot before this one. Not changed.
+        times: [R] int64, tokens of each row's slot before this one.
         slots: [R] int64.
         bias: [D].
         activation: "silu" or none.
@@ -120,19 +120,19 @@ def short_conv_step(
         ("x", x, "R D"),
         ("weight", weight, "D W"),
         ("ring", ring, "S W D"),
-        ("seen", seen, "S"),
+        ("times", times, "R"),
         ("slots", slots, "R"),
     ):
         axes.check(name, tensor, names)
     if takes_triton("short_conv_step", impl, (x, weight, bias, ring)):
         from mom_eval.kernels.step_triton import run_conv_step
 
-        return run_conv_step(x, weight, bias, ring, seen, slots, activation)
-    taps, dtype, t = axes["W"], compute_dtype(x), seen[slots]
-    ring[slots, t % taps] = x
+        return run_conv_step(x, weight, bias, ring, times, slots, activation)
+    taps, dtype = axes["W"], compute_dtype(x)
+    ring[slots, times % taps] = x
     # The W inputs that end with this one, those of before the start absent.
-    times = t[:, None] - torch.arange(taps - 1, -1, -1, device=x.device)
-    past = ring[slots[:, None], times % taps].to(dtype) * (times >= 0)[..., None]
+    when = times[:, None] - torch.arange(taps - 1, -1, -1, device=x.device)
+    past = ring[slots[:, None], when % taps].to(dtype) * (when >= 0)[..., None]
     y = torch.einsum("rwd,dw->rd", past, weight.to(dtype))
     y = y if bias is None else y + bias
     return (F.silu(y) if activation == "silu" else y).to(x.dtype)

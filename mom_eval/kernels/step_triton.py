@@ -7,6 +7,18 @@ from torch import Tensor
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD
 
 
+@triton.jit
+def written(S, k, u, g, beta, h, d, of_k, K: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr):
+    """A block of columns of S [BK, BV] after a row's key k [BK] and values u [BV]."""
+    if GATE == HEAD:
+        S *= tl.exp(tl.load(g + h).to(tl.float32))
+    if GATE == CHANNEL:
+        S *= tl.exp(tl.load(g + h * K + d, mask=of_k, other=0.0).to(tl.float32))[:, None]
+    if DELTA:
+        u = tl.load(beta + h).to(tl.float32) * (u - tl.sum(S * k[:, None], 0))
+    return S + k[:, None] * u[None, :]
+
+
 @triton.jit(do_not_specialize=["beta_row", "H", "HV"])
 def _step(
     q, k, v, g, beta, o, state, slots, scale, q_row, k_row, v_row, g_row, beta_row, H, HV,
@@ -27,22 +39,34 @@ def _step(
     q_r = tl.load(q + r * q_row + key, mask=of_k, other=0.0).to(tl.float32)
     k_r = tl.load(k + r * k_row + key, mask=of_k, other=0.0).to(tl.float32)
     u = tl.load(v + r * v_row + h * V + e, mask=of_v, other=0.0).to(tl.float32)
-    if GATE == HEAD:
-        S *= tl.exp(tl.load(g + r * g_row + h).to(tl.float32))
-    if GATE == CHANNEL:
-        gates = tl.load(g + r * g_row + h * K + d, mask=of_k, other=0.0).to(tl.float32)
-        S *= tl.exp(gates)[:, None]
-    if DELTA:
-        strength = tl.load(beta + r * beta_row + h).to(tl.float32)
-        u = strength * (u - tl.sum(S * k_r[:, None], 0))
-    S += k_r[:, None] * u[None, :]
+    S = written(S, k_r, u, g + r * g_row, beta + r * beta_row, h, d, of_k, K, GATE, DELTA)
     tl.store(state + at, S, mask=inside)
     tl.store(o + (r * HV + h) * V + e, scale * tl.sum(S * q_r[:, None], 0), mask=of_v)
 
 
+@triton.jit
+def newest(
+    x, column, ring, channel, weight, bias, t, channels, inside,
+    W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
+):  # fmt: skip
+    """Some channels of a row's input, and of its convolution with the ring of W before it."""
+    new = tl.load(x + column, mask=inside, other=0.0)
+    taps = weight + channel * W
+    out = new.to(tl.float32) * tl.load(taps + W - 1, mask=inside, other=0.0).to(tl.float32)
+    for back in tl.static_range(1, W):
+        at = ring + (t + W - back) % W * channels + channel
+        old = tl.load(at, mask=inside & (t >= back), other=0.0).to(tl.float32)
+        out += old * tl.load(taps + W - 1 - back, mask=inside, other=0.0).to(tl.float32)
+    if BIAS:
+        out += tl.load(bias + channel, mask=inside, other=0.0).to(tl.float32)
+    if SILU:
+        out = out * tl.sigmoid(out)
+    return new, out
+
+
 @triton.jit(do_not_specialize=["D"])
 def _conv_step(
-    x, weight, bias, y, ring, seen, slots, x_row, D,
+    x, weight, bias, y, ring, times, slots, x_row, D,
     W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     """One row and block of channels; each channel's ring is one program's alone."""
@@ -50,19 +74,11 @@ def _conv_step(
     slot = tl.load(slots + r)
     if slot < 0:
         return
-    inside, t = d < D, tl.load(seen + slot)
-    ring += slot * W * D + d
-    new = tl.load(x + r * x_row + d, mask=inside, other=0.0)
-    out = new.to(tl.float32) * tl.load(weight + d * W + W - 1, mask=inside, other=0.0)
-    for back in tl.static_range(1, W):
-        there = inside & (t >= back)
-        old = tl.load(ring + (t + W - back) % W * D, mask=there, other=0.0).to(tl.float32)
-        out += old * tl.load(weight + d * W + W - 1 - back, mask=inside, other=0.0)
-    if BIAS:
-        out += tl.load(bias + d, mask=inside, other=0.0)
-    if SILU:
-        out = out * tl.sigmoid(out)
-    tl.store(ring + t % W * D, new, mask=inside)
+    inside, t = d < D, tl.load(times + r)
+    new, out = newest(
+        x + r * x_row, d, ring + slot * W * D, d, weight, bias, t, D, inside, W, BIAS, SILU
+    )
+    tl.store(ring + slot * W * D + t % W * D + d, new, mask=inside)
     tl.store(y + r * D + d, out, mask=inside)
 
 
@@ -78,13 +94,11 @@ def run_step(
 ) -> Tensor:
     """`gated_delta_step` of what it has checked."""
     (rows, H, K), (_, HV, V) = q.shape, v.shape
-    q, k, v = (_rows(x) for x in (q, k, v))
+    q, k, v = (rows_of(x) for x in (q, k, v))
     gate = 0 if g is None else (HEAD if g.ndim == 2 else CHANNEL).value
-    gates, strength = (v if x is None else _rows(x) for x in (g, beta))
+    gates, strength = (v if x is None else rows_of(x) for x in (g, beta))
     o = v.new_empty(rows, HV, V)
-    BK = triton.next_power_of_2(K)
-    # 8,192 numbers of a state are 64 registers of a thread.
-    BV = min(triton.next_power_of_2(V), max(16, 8192 // BK))
+    BK, BV = triton.next_power_of_2(K), value_block(K, V)
     _step[(triton.cdiv(V, BV), HV, rows)](
         q, k, v, gates, strength, o, state, slots, scale,
         q.stride(0), k.stride(0), v.stride(0), gates.stride(0), strength.stride(0), H, HV,
@@ -98,21 +112,27 @@ def run_conv_step(
     weight: Tensor,
     bias: Tensor | None,
     ring: Tensor,
-    seen: Tensor,
+    times: Tensor,
     slots: Tensor,
     activation: str | None,
 ) -> Tensor:
     """`short_conv_step` of what it has checked."""
     rows, D = x.shape
-    x, y = _rows(x), x.new_empty(rows, D)
+    x, y = rows_of(x), x.new_empty(rows, D)
     BD = min(512, triton.next_power_of_2(D))
     _conv_step[(triton.cdiv(D, BD), rows)](
-        x, weight.contiguous(), weight if bias is None else bias, y, ring, seen, slots,
+        x, weight.contiguous(), weight if bias is None else bias, y, ring, times, slots,
         x.stride(0), D, W=weight.shape[1], BIAS=bias is not None, SILU=activation == "silu",
         BD=BD, num_warps=4,
     )  # fmt: skip
     return y
 
 
-def _rows(x: Tensor) -> Tensor:
+def value_block(K: int, V: int) -> int:
+    """Columns of a state that a program has: 8,192 numbers are 64 registers of a thread."""
+    return min(triton.next_power_of_2(V), max(16, 8192 // triton.next_power_of_2(K)))
+
+
+def rows_of(x: Tensor) -> Tensor:
+    """Rows that are contiguous, wherever each begins: a copy only if they are not."""
     return x if x[:1].is_contiguous() else x.contiguous()

@@ -5,7 +5,7 @@ import triton.language as tl
 from torch import Tensor
 
 
-@triton.jit(do_not_specialize=["D"])
+@triton.jit
 def _swiglu(x, y, D, BD: tl.constexpr):
     t, d = tl.program_id(0).to(tl.int64), tl.program_id(1) * BD + tl.arange(0, BD)
     a = tl.load(x + t * 2 * D + d, mask=d < D, other=0.0).to(tl.float32)

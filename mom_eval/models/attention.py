@@ -12,15 +12,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mom_eval.kernels import attention_step
+from mom_eval.kernels import attention_step, rotary_append, rotations
+from mom_eval.kernels.shapes import compute_dtype
 from mom_eval.models.config import AttentionOptions
+from mom_eval.models.extent import Extent
 from mom_eval.models.family import RMSNorm, Stream, split_heads
-from mom_eval.models.rotary import rotate
 
 QK_NORM_EPS = 1e-5
 """Published checkpoints with normalised queries and keys were trained with this one."""
 QUERIES = 512
-"""Queries that `_sdpa` takes at a time, so that its mask does not grow with the square of L."""
+"""Queries `_one_by_one` takes at a time, so that its mask does not grow with the square of L."""
 
 
 class Attention(nn.Module):
@@ -48,7 +49,7 @@ class Attention(nn.Module):
         """Mix x [L, D]: y [L, D], all keys and values [N, S, Hkv, K], and no routing.
 
         Entry s of a sequence is its token s; entries from `at.seen` plus its new tokens on are
-        filling.
+        filling. `at` is as `prepared` returned it.
         """
         options = self.options
         q, k, v = self.qkv(x).split(self._widths, -1)
@@ -56,28 +57,23 @@ class Attention(nn.Module):
         k, v = (split_heads(y, options.num_kv_heads) for y in (k, v))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
-        q, k = (rotate(y, at.positions, options.rope_theta) for y in (q, k))
-        if at.slots is not None:
-            return self.out(self._step(q, k, v, at, state).flatten(-2)), state, None
-        total = at.seen + at.cu_seqlens.diff()
-        kept = {name: _append(state[name], y, at, total) for name, y in (("k", k), ("v", v))}
-        there = torch.arange(kept["k"].shape[1], device=x.device) < total[:, None]
-        cu_k = F.pad(total.cumsum(0), (1, 0))
-        attend = _flash if _fits_flash(q) else _sdpa
-        o = attend(q, kept["k"][there], kept["v"][there], at.cu_seqlens, cu_k, options.window)
+        assert at.turns is not None
+        kept, slots = state, at.slots
+        if at.extent is not None:
+            kept = {name: at.extent.room(past) for name, past in state.items()}
+            slots = at.extent.sequences
+        assert slots is not None
+        keys, values, positions = kept["k"], kept["v"], at.positions
+        q = rotary_append(
+            q, k, v, at.turns, keys=keys, values=values, slots=slots, positions=positions
+        )
+        if at.extent is None:
+            o = attention_step(
+                q, keys, values, slots=slots, positions=positions, window=options.window
+            )
+        else:
+            o = _attend(q, keys, values, at.extent, options.window)
         return self.out(o.flatten(-2)), kept, None
-
-    def _step(
-        self, q: Tensor, k: Tensor, v: Tensor, at: Stream, state: dict[str, Tensor]
-    ) -> Tensor:
-        """One token a slot: its key and value are written where it stands."""
-        assert at.slots is not None
-        state["k"][at.slots, at.positions] = k
-        state["v"][at.slots, at.positions] = v
-        return attention_step(
-            q, state["k"], state["v"], slots=at.slots, positions=at.positions,
-            window=self.options.window,
-        )  # fmt: skip
 
     def reset_parameters(self, std: float) -> None:
         """Normal weights of a standard deviation, zero biases."""
@@ -100,29 +96,43 @@ class Attention(nn.Module):
         return out | {"out.weight": self.out.weight}
 
 
-def _append(kept: Tensor, new: Tensor, at: Stream, total: Tensor) -> Tensor:
-    """Kept [N, S, H, K] and new rows [L, H, K] -> [N, longest total, H, K]."""
-    sequences, entries, *rest = kept.shape
-    longest = max(int(total.max()), entries)
-    out = torch.cat([kept, kept.new_zeros(sequences, longest - entries, *rest)], 1)
-    index = torch.arange(len(new), device=new.device)
-    sequence = torch.searchsorted(at.cu_seqlens, index, right=True) - 1
-    return out.index_put((sequence, at.positions), new)
+def prepared(at: Stream, options: AttentionOptions, x: Tensor) -> Stream:
+    """The stream with what all layers of attention share, which they compute in the type of x."""
+    turns = rotations(at.positions, options.head_dim, options.rope_theta, dtype=compute_dtype(x))
+    extent = None if at.slots is not None else Extent.of(at.cu_seqlens, at.seen, len(x))
+    return at._replace(turns=turns, extent=extent)
 
 
-def _sdpa(
-    q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, window: int | None
-) -> Tensor:
-    """Sequence by sequence: q [L, H, K], all keys and values [Lk, Hkv, K] -> [L, H, K]."""
+def _attend(q: Tensor, k: Tensor, v: Tensor, extent: Extent, window: int | None) -> Tensor:
+    """Queries [L, H, K], each sequence's last tokens, of the rooms [N, S, Hkv, K] -> [L, H, K]."""
+    if q.is_cuda and not _fits_flash(q):
+        return _one_by_one(q, k, v, extent, window)
+    whole = window is None or window >= extent.longest
+    # For a single sequence torch may choose a kernel that it prepares anew for each length.
+    if extent.filled and whole and len(q) > 0 and len(extent.lengths) > 1:
+        return _equal(q, k, v)
+    return (_flash if q.is_cuda else _one_by_one)(q, k, v, extent, window)
+
+
+def _equal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Sequences of one length, all of them new: torch's own choice of a kernel."""
+    k, v = _for_each_query(k, q), _for_each_query(v, q)
+    q, k, v = (y.transpose(1, 2) for y in (q.view_as(k), k, v))
+    o = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return o.transpose(1, 2).flatten(0, 1)
+
+
+def _one_by_one(q: Tensor, k: Tensor, v: Tensor, extent: Extent, window: int | None) -> Tensor:
+    """Sequence by sequence, QUERIES at a time; waits for the device."""
     out = [q[:0]]
-    bounds = zip(pairwise(cu_q.tolist()), pairwise(cu_k.tolist()), strict=True)
-    for (q_start, q_end), (k_start, k_end) in bounds:
-        for start in range(q_start, q_end, QUERIES):
-            end = min(start + QUERIES, q_end)
+    bounds, lengths = pairwise(extent.cu_seqlens.tolist()), extent.lengths.tolist()
+    for n, ((start, end), length) in enumerate(zip(bounds, lengths, strict=True)):
+        for first in range(start, end, QUERIES):
+            last = min(first + QUERIES, end)
             # Queries are a sequence's last tokens, so both ends are the same token.
-            first, last = start - q_end + k_end, end - q_end + k_end
-            oldest = k_start if window is None else max(k_start, first - window + 1)
-            out.append(_rows(q[start:end], k[oldest:last], v[oldest:last], window))
+            until = last - end + length
+            oldest = 0 if window is None else max(0, first - end + length - window + 1)
+            out.append(_rows(q[first:last], k[n, oldest:until], v[n, oldest:until], window))
     return torch.cat(out)
 
 
@@ -144,22 +154,26 @@ def _fits_flash(q: Tensor) -> bool:
     return q.is_cuda and half and q.shape[-1] % 8 == 0 and q.shape[-1] <= 256 and len(q) > 0
 
 
-def _flash(
-    q: Tensor, k: Tensor, v: Tensor, cu_q: Tensor, cu_k: Tensor, window: int | None
-) -> Tensor:
+def _flash(q: Tensor, k: Tensor, v: Tensor, extent: Extent, window: int | None) -> Tensor:
     """All sequences at once, on a GPU in half precision."""
     from torch.nn.attention.varlen import varlen_attn
 
-    group = q.shape[1] // k.shape[1]
     o = varlen_attn(
-        q.contiguous(),
-        k.repeat_interleave(group, 1),
-        v.repeat_interleave(group, 1),
-        cu_q.int(),
-        cu_k.int(),
-        int(cu_q.diff().max()),
-        int(cu_k.diff().max()),
+        q,
+        _for_each_query(k, q).flatten(0, 1),
+        _for_each_query(v, q).flatten(0, 1),
+        extent.row_ends,
+        extent.room_ends,
+        # Grids are made for these; a sequence has at most so many rows.
+        min(extent.longest, len(q)),
+        extent.longest,
         window_size=(-1 if window is None else window - 1, 0),
     )
     assert isinstance(o, Tensor)
     return o
+
+
+def _for_each_query(k: Tensor, q: Tensor) -> Tensor:
+    """Keys or values [N, S, Hkv, K] with a head for each of q's [L, H, K]."""
+    group = q.shape[1] // k.shape[2]
+    return k if group == 1 else k.repeat_interleave(group, 2)

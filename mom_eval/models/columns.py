@@ -65,19 +65,19 @@ class Columns(nn.Module):
                 out[name] = out[name] + (bias if group is None else bias[group])
         return out
 
-    def chosen(self, x: Tensor, groups: Tensor) -> dict[str, Tensor]:
-        """Every column of x [L, D] in its groups [L, k]: [L k, width].
+    def every(self, x: Tensor) -> dict[str, Tensor]:
+        """Every column of x [L, D] in all M groups, as one product: [L M, width], token-major.
 
-        One product for all groups, of which few rows choose nearly all.
+        For few rows, which between them choose nearly all groups.
         """
-        every = F.linear(x, self.weight.flatten(0, 1)).view(len(x), *self.weight.shape[:2])
-        rows = torch.arange(len(x), device=x.device)[:, None]
-        parts = every[rows, groups].flatten(0, 1).split(self._widths, -1)
-        out, group = dict(zip(self.columns, parts, strict=True)), groups.flatten()
+        groups, width = self.weight.shape[:2]
+        parts = F.linear(x, self.weight.flatten(0, 1)).view(-1, width).split(self._widths, -1)
+        out = dict(zip(self.columns, parts, strict=True))
         for name, up in self.up.items():
-            out[name] = torch.einsum("lr,lor->lo", out[name], up[group])
+            low = out[name].unflatten(0, (-1, groups))
+            out[name] = torch.einsum("lmr,mor->lmo", low, up).flatten(0, 1)
         for name, bias in self.bias.items():
-            out[name] = out[name] + bias[group]
+            out[name] = (out[name].unflatten(0, (-1, groups)) + bias).flatten(0, 1)
         return out
 
     def _product(self, x: Tensor, weight: Tensor, ends: Tensor | None) -> Tensor:

@@ -12,8 +12,9 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mom_eval.kernels import gated_delta, gated_delta_step, rms_norm
+from mom_eval.kernels import ChunkGrid, add_norm, gated_delta, gated_delta_step, rms_norm
 from mom_eval.models.columns import Column
+from mom_eval.models.extent import Extent
 
 
 class Stream(NamedTuple):
@@ -24,12 +25,19 @@ class Stream(NamedTuple):
     positions: Tensor
     """[L] int64, each row's position in its own sequence, from 0."""
     seen: Tensor
-    """[N] int64, rows that each segment had before this call."""
+    """[N] int64, rows that each segment had before this call; with slots [L], those of each row's
+    slot."""
     across: Tensor | None = None
     """This layer's share of a parameter that spans the layers (HGRN2's lower bound)."""
     slots: Tensor | None = None
     """[L] int64 where each row is one more token of a slot, whose state changes in place; see
     `kernels.step`. Then N is the number of slots, and cu_seqlens means nothing."""
+    grid: ChunkGrid | None = None
+    """Of the segments, for the kernels that need it."""
+    turns: Tensor | None = None
+    """[L, 2, K / 2], rotations of the positions, where the model has attention."""
+    extent: Extent | None = None
+    """Where attention keeps keys and values, unless in slots."""
 
 
 class Write(NamedTuple):
@@ -60,17 +68,36 @@ class RMSNorm(nn.Module):
         """X [..., width]; times weight, times activation(gate [..., width])."""
         return rms_norm(x, self.weight, eps=self.eps, gate=gate, activation=activation)
 
+    def behind(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The residual stream x + y [L, D], and its norm in the type of the weight (`add_norm`).
+
+        `y` None: nothing is added yet.
+        """
+        assert self.weight is not None
+        if y is None:
+            return x, self(x).to(self.weight.dtype)
+        return add_norm(x, y, self.weight, eps=self.eps)
+
     def reset_parameters(self) -> None:
         """A weight of ones."""
         if self.weight is not None:
             nn.init.ones_(self.weight)
 
 
+class HeadNorm(NamedTuple):
+    """How a family reads out: rms(o) * weight * activation(gate), a head on its own."""
+
+    norm: RMSNorm
+    gate: Tensor | None = None
+    """[L, HV, V]"""
+    activation: str = "silu"
+
+
 class Family(nn.Module):
     """Base of all families; see `docs/adding.md`.
 
     A subclass sets the attributes below in `__init__(options, hidden, norm_eps)` and defines
-    `write` and `read_out`, or `recur` where its recurrence is more than the one op.
+    `write` and `head_norm` or `read_out`, and `recur` where its recurrence is more than the one op.
     """
 
     name: ClassVar[str]
@@ -90,6 +117,9 @@ class Family(nn.Module):
     conv_size: int = 4
     conv_bias: bool = False
     conv_activation: str | None = "silu"
+    unit: bool = False
+    """Are the op's q, k and v the columns of these names, as the convolution leaves them, with unit
+    vectors for heads of q and k? Then `gates` gives what else the op takes."""
     state: dict[str, tuple[int, ...]]
     """What a memory keeps of a sequence: name -> shape, float32."""
     value_width: int
@@ -108,9 +138,20 @@ class Family(nn.Module):
         """The columns of L rows -> the op's inputs."""
         raise NotImplementedError
 
+    def gates(self, c: dict[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
+        """Decay and strength of `write`, of a family of `unit`."""
+        raise NotImplementedError
+
+    def head_norm(self, c: dict[str, Tensor]) -> "HeadNorm | None":
+        """The gated norm of each head that is all of `read_out`; None where it is another."""
+        return None
+
     def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:
         """O [L, HV, V] of L tokens and the `readout` columns -> [L, value_width]."""
-        raise NotImplementedError
+        norm = self.head_norm(c)
+        if norm is None:
+            raise NotImplementedError
+        return norm.norm(o, norm.gate, norm.activation).flatten(-2)
 
     def recur(
         self, c: dict[str, Tensor], at: Stream, state: dict[str, Tensor]
@@ -143,7 +184,7 @@ def recurrence(
     """The op over segments, or in decoding over slots: reads [L, HV, V] and the state."""
     gates: dict[str, Any] = {"g": w.g, "beta": w.beta, "scale": scale, "state": state}
     if at.slots is None:
-        return gated_delta(w.q, w.k, w.v, cu_seqlens=at.cu_seqlens, **gates)
+        return gated_delta(w.q, w.k, w.v, cu_seqlens=at.cu_seqlens, grid=at.grid, **gates)
     return gated_delta_step(w.q, w.k, w.v, slots=at.slots, **gates), state
 
 

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mom_eval.kernels import Routes, preferring, swiglu
+from mom_eval.kernels import Routes, chunk_grid, preferring, swiglu
 from mom_eval.kernels.shapes import checked_segments
-from mom_eval.models.attention import Attention
+from mom_eval.models.attention import Attention, prepared
 from mom_eval.models.config import ModelConfig
 from mom_eval.models.families import FAMILIES
 from mom_eval.models.family import RMSNorm, Stream, wide
@@ -50,7 +50,11 @@ class SwiGLU(nn.Module):
 
 
 class Block(nn.Module):
-    """x + mixer(norm(x)), then x + swiglu(norm(x)) where there is one."""
+    """x + mixer(norm(x)), then x + swiglu(norm(x)) where there is one.
+
+    The stream comes and goes as x and the y that is still to be added, so that each sum and the
+    norm behind it are one kernel.
+    """
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         """The mixer is attention or the family's, by the config."""
@@ -71,17 +75,22 @@ class Block(nn.Module):
             self.mlp = SwiGLU(hidden, config.intermediate_size)
 
     def forward(
-        self, x: Tensor, at: Stream, state: dict[str, Tensor], routes: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor], Routes | None]:
-        """X [L, D] -> x [L, D], the layer's state, and its routing."""
-        dtype = self.mixer_norm.weight.dtype  # type: ignore[union-attr]
+        self,
+        x: Tensor,
+        y: Tensor | None,
+        at: Stream,
+        state: dict[str, Tensor],
+        routes: Tensor | None,
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor], Routes | None]:
+        """The stream x + y [L, D] -> x, y, the layer's state, and its routing."""
         if self.residual_float32:
             x = wide(x)
-        y, state, routing = self.mixer(self.mixer_norm(x).to(dtype), at, state, routes)
-        x = x + y
+        x, normed = self.mixer_norm.behind(x, y)
+        mixed, state, routing = self.mixer(normed, at, state, routes)
         if self.mlp is not None and self.mlp_norm is not None:
-            x = x + self.mlp(self.mlp_norm(x).to(dtype))
-        return x, state, routing
+            x, normed = self.mlp_norm.behind(x, mixed)
+            mixed = self.mlp(normed)
+        return x, mixed, state, routing
 
     def pieces(self) -> dict[str, Tensor]:
         """Every parameter by its canonical name."""
@@ -164,10 +173,11 @@ class LM(nn.Module):
         """
         cu_seqlens = self._check(tokens, cu_seqlens, state, at, routes or {})
         state = self.empty_state(len(cu_seqlens) - 1) if state is None else state
-        stream = _stream(tokens, cu_seqlens, state)
         with preferring(self.kernels):
-            x, kept, routing = self._mix(tokens, stream, state, routes or {})
-            logits = self._logits(x[cu_seqlens[1:] - 1 if at is None else at])
+            stream = _stream(tokens, cu_seqlens, state)
+            x, y, kept, routing = self._mix(tokens, stream, state, routes or {})
+            wanted = cu_seqlens[1:] - 1 if at is None else at
+            logits = self._logits(x[wanted], y[wanted])
         return Output(logits, State(state.seen + cu_seqlens.diff(), kept), routing)
 
     def step(self, tokens: Tensor, slots: Tensor, state: State) -> Tensor:
@@ -182,28 +192,32 @@ class LM(nn.Module):
         Returns:
             Logits [R, vocab] float32.
         """
-        at = Stream(slots, state.seen[slots], state.seen, slots=slots)
+        seen = state.seen[slots]
+        at = Stream(slots, seen, seen, slots=slots)
         with preferring(self.kernels):
-            x, _, _ = self._mix(tokens, at, state, {})
+            x, y, _, _ = self._mix(tokens, at, state, {})
             # Who is nobody stays at the beginning, where there is room.
             state.seen[slots] += (slots >= 0).long()
-            return self._logits(x)
+            return self._logits(x, y)
 
     def _mix(
         self, tokens: Tensor, stream: Stream, state: State, routes: dict[int, Tensor]
-    ) -> tuple[Tensor, list[dict[str, Tensor]], dict[int, Routes]]:
+    ) -> tuple[Tensor, Tensor, list[dict[str, Tensor]], dict[int, Routes]]:
         across = None if self.across is None else self.across()
-        x, kept, routing = self.embeddings(tokens), [], {}
+        x, y, kept, routing = self.embeddings(tokens), None, [], {}
+        if self.config.attention is not None:
+            stream = prepared(stream, self.config.attention, x)
         for index, (block, before) in enumerate(zip(self.layers, state.layers, strict=True)):
             stream = stream._replace(across=None if across is None else across[index])
-            x, after, routed = block(x, stream, before, routes.get(index))
+            x, y, after, routed = block(x, y, stream, before, routes.get(index))
             kept.append(after)
             if routed is not None:
                 routing[index] = routed
-        return x, kept, routing
+        assert y is not None
+        return x, y, kept, routing
 
-    def _logits(self, x: Tensor) -> Tensor:
-        return wide(self.head(self.norm(x).to(self.head.weight.dtype)))
+    def _logits(self, x: Tensor, y: Tensor) -> Tensor:
+        return wide(self.head(self.norm.behind(x, y)[1]))
 
     def _check(
         self,
@@ -248,7 +262,9 @@ def _stream(tokens: Tensor, cu_seqlens: Tensor, state: State) -> Stream:
     """Each token's position in its sequence, counted from the sequence's first token ever."""
     index = torch.arange(len(tokens), device=tokens.device)
     sequence = torch.searchsorted(cu_seqlens, index, right=True) - 1
-    return Stream(cu_seqlens, index - cu_seqlens[sequence] + state.seen[sequence], state.seen)
+    positions = index - cu_seqlens[sequence] + state.seen[sequence]
+    grid = chunk_grid(cu_seqlens, len(tokens))
+    return Stream(cu_seqlens, positions, state.seen, grid=grid)
 
 
 def packed(sequences: Sequence[Sequence[int]], device: torch.device | str) -> tuple[Tensor, Tensor]:

@@ -17,21 +17,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mom_eval.kernels import (
     Routes,
     Rows,
+    chunk_grid,
     combine,
+    combine_norm,
+    conv_delta_step,
     dispatch,
-    route,
+    router,
+    router_step,
     short_conv,
     short_conv_step,
     take,
 )
 from mom_eval.models.columns import Columns
-from mom_eval.models.family import Family, Stream, wide
+from mom_eval.models.family import Family, Stream
 
 ROUTED = "memories."
 """Prefix of what routed memories keep: [N, M, ...]; everything else is [N, ...]."""
@@ -90,12 +93,10 @@ class Mixer(nn.Module):
         """`memories` None: the plain family."""
         super().__init__()
         self.family, self.memories = family, memories
-        own = memories is None or memories.shared
-        self.reader = Columns(hidden, family.reader | family.readout)
-        self.writer = (
-            Columns(hidden, family.writer)
-            if own or (memories is not None and memories.common_kv)
-            else None
+        own = memories is None or memories.shared or memories.common_kv
+        # One product makes all that no router sends anywhere.
+        self.columns = Columns(
+            hidden, family.reader | family.readout | (family.writer if own else {})
         )
         self.router = self.writers = None
         if memories is not None:
@@ -152,18 +153,36 @@ class Mixer(nn.Module):
         Returns:
             y [L, D], the state after these tokens, and how the tokens were routed.
         """
-        read = self.reader(x)
-        own = self.writer(x) if self.writer is not None else {}
-        y, kept, routing = None, {}, None
-        if self.shared:
-            y, kept = self._recur(read | own, at, state)
-        if self.router is not None and self.memories is not None:
-            logits = F.linear(wide(x), wide(self.router.weight))
-            routing = route(logits, self.memories.top_k, routes)
-            y, after = self._routed(x, read, own, at, state, routing, y)
+        read, own = self.columns(x), {}
+        if self.family.writer.keys() <= read.keys():
+            own = {name: read[name] for name in self.family.writer}
+        onto, kept = self._recur(read, at, state) if self.shared else (None, {})
+        if self.memories is None:
+            assert onto is not None
+            return self.out(self.family.read_out(onto, read)), kept, None
+        if at.slots is None:
+            o, after, routing, rows = self._routed(x, read, own, at, state, routes)
             kept = after | kept
-        assert y is not None
-        return self.out(self.family.read_out(y, read)), kept, routing
+        else:
+            (o, routing), rows, kept = self._step(x, read, own, at, state), None, state
+        return self.out(self._read_out(o, routing.weights, rows, onto, read)), kept, routing
+
+    def _read_out(
+        self,
+        o: Tensor,
+        weights: Tensor,
+        rows: Rows | None,
+        onto: Tensor | None,
+        read: dict[str, Tensor],
+    ) -> Tensor:
+        """The routed memories' reads, weighted, and added to the shared one's, [L, HV, V]."""
+        norm = self.family.head_norm(read)
+        if norm is None:
+            return self.family.read_out(combine(o, weights, rows, onto), read)
+        return combine_norm(
+            o, weights, rows, onto, norm.norm.weight,
+            eps=norm.norm.eps, gate=norm.gate, activation=norm.activation,
+        ).flatten(-2)  # fmt: skip
 
     def _routed(
         self,
@@ -172,15 +191,17 @@ class Mixer(nn.Module):
         own: dict[str, Tensor],
         at: Stream,
         state: dict[str, Tensor],
-        routing: Routes,
-        onto: Tensor | None,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The routed memories' reads, weighted, and added to the shared one's, [L, HV, V]."""
+        routes: Tensor | None,
+    ) -> tuple[Tensor, dict[str, Tensor], Routes, Rows]:
+        """The reads of all choices [R, HV, V], and which is whose."""
+        assert self.router is not None and self.memories is not None
         sequences, num_memories = state[f"{ROUTED}seen"].shape
-        if at.slots is not None:
-            return self._step(x, read, own, at, state, routing, onto), state
+        routing = router(x, self.router.weight, self.memories.top_k, routes)
         rows = dispatch(routing.memories, num_memories, at.cu_seqlens)
-        c = {name: take(read[name], rows) for name in self.family.reader}
+        # What the convolution reads, it takes itself.
+        convolved = self.conv.widths if self.conv is not None else {}
+        c = {n: read[n] if n in convolved else take(read[n], rows) for n in self.family.reader}
+        taken = set(c) & set(convolved)
         if self.writers is None:
             c |= {name: take(column, rows) for name, column in own.items()}
         else:
@@ -190,14 +211,20 @@ class Mixer(nn.Module):
             for name, kept in state.items()
             if name.startswith(ROUTED)
         }
-        inside = Stream(rows.cu_seqlens, at.positions[rows.token], before["seen"], across=at.across)
-        o, after = self._recur(c, inside, before)
+        inside = Stream(
+            rows.cu_seqlens,
+            at.positions[rows.token],
+            before["seen"],
+            across=at.across,
+            grid=chunk_grid(rows.cu_seqlens, len(rows.token)),
+        )
+        o, after = self._recur(c, inside, before, dict.fromkeys(taken, rows))
         after["seen"] = before["seen"] + rows.cu_seqlens.diff()
         kept = {
             ROUTED + name: value.unflatten(0, (num_memories, sequences)).transpose(0, 1)
             for name, value in after.items()
         }
-        return combine(o, routing.weights, rows, onto), kept
+        return o, kept, routing, rows
 
     def _step(
         self,
@@ -206,59 +233,91 @@ class Mixer(nn.Module):
         own: dict[str, Tensor],
         at: Stream,
         state: dict[str, Tensor],
-        routing: Routes,
-        onto: Tensor | None,
-    ) -> Tensor:
-        """`_routed` for one token a slot: a row a choice, and no memory's state is copied.
-
-        All memories' projections are made: a batch chooses nearly all of them anyway.
-        """
-        slots, chosen = at.slots, routing.memories
-        assert slots is not None
-        num_memories, top_k = state[f"{ROUTED}seen"].shape[1], chosen.shape[1]
-        c = {name: read[name].repeat_interleave(top_k, 0) for name in self.family.reader}
-        if self.writers is None:
-            c |= {name: column.repeat_interleave(top_k, 0) for name, column in own.items()}
-        else:
-            c |= self.writers.chosen(x, chosen)
-        # A slot that is nobody's stays behind the end: its memories are the last ones.
-        rows = (slots[:, None] * num_memories + chosen).flatten()
-        flat = {
-            name.removeprefix(ROUTED): kept.flatten(0, 1)
+    ) -> tuple[Tensor, Routes]:
+        """`_routed` for one token a slot: a row a choice, and no memory's state is copied."""
+        assert self.router is not None and self.memories is not None and at.slots is not None
+        inside = {
+            name.removeprefix(ROUTED): kept
             for name, kept in state.items()
             if name.startswith(ROUTED)
         }
+        seen, top_k = inside.pop("seen"), self.memories.top_k
+        routing, times = router_step(x, self.router.weight, top_k, slots=at.slots, seen=seen)
+        written = own if self.writers is None else self.writers.every(x)
+        if self.family.unit:
+            o = self._fused(read | written, at._replace(seen=times), inside, routing.memories)
+            return o, routing
+        groups = 1 if self.writers is None else self.memories.num_memories
+        token = torch.arange(len(x), device=x.device)[:, None]
+        place = (token * groups + (routing.memories if groups > 1 else 0)).expand_as(times)
+        c = {name: read[name].repeat_interleave(top_k, 0) for name in self.family.reader}
+        c |= {name: column[place.flatten()] for name, column in written.items()}
+        # A slot that is nobody's stays behind the end: its memories are the last ones.
+        rows = (at.slots[:, None] * self.memories.num_memories + routing.memories).flatten()
         positions = at.positions.repeat_interleave(top_k)
-        inside = Stream(at.cu_seqlens, positions, flat["seen"], at.across, rows)
-        o, _ = self._recur(c, inside, flat)
-        flat["seen"][rows] += 1
-        place = torch.arange(len(o), device=o.device).view(-1, top_k)
-        return combine(o, routing.weights, Rows(place, place.flatten(), rows, rows), onto)
+        flat = {name: kept.flatten(0, 1) for name, kept in inside.items()}
+        o, _ = self._recur(
+            c, Stream(at.cu_seqlens, positions, times.flatten(), at.across, rows), flat
+        )
+        return o, routing
+
+    def _fused(
+        self,
+        c: dict[str, Tensor],
+        at: Stream,
+        state: dict[str, Tensor],
+        memories: Tensor | None = None,
+    ) -> Tensor:
+        """One token a slot of a family whose recurrence takes what the convolution leaves."""
+        assert self.conv is not None and at.slots is not None
+        g, beta = self.family.gates(c)
+        return conv_delta_step(
+            c["q"], c["k"], c["v"], self.conv.weight, ring=state["ring"], state=state["s"],
+            slots=at.slots, times=at.seen, g=g, beta=beta, bias=self.conv.bias,
+            activation=self.family.conv_activation, memories=memories,
+        )  # fmt: skip
 
     def _recur(
-        self, c: dict[str, Tensor], at: Stream, state: dict[str, Tensor]
+        self,
+        c: dict[str, Tensor],
+        at: Stream,
+        state: dict[str, Tensor],
+        taken: dict[str, Rows] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Convolution and recurrence of one memory-major stream of rows."""
+        """Convolution and recurrence of one memory-major stream of rows.
+
+        `taken`: columns that are a token's, and which of them each row takes.
+        """
         if self.conv is None:
             return self.family.recur(c, at, state)
-        parts, ring = self._convolved([c[name] for name in self.conv.widths], at, state["ring"])
+        if at.slots is not None and self.family.unit:
+            return self._fused(c, at, state), state
+        parts, ring = self._convolved(c, at, state["ring"], taken or {})
         o, kept = self.family.recur(c | dict(zip(self.conv.widths, parts, strict=True)), at, state)
         return o, kept | {"ring": ring}
 
     def _convolved(
-        self, x: list[Tensor], at: Stream, ring: Tensor
+        self, c: dict[str, Tensor], at: Stream, ring: Tensor, taken: dict[str, Rows]
     ) -> tuple[Sequence[Tensor], Tensor]:
         assert self.conv is not None
-        weight, bias, act = self.conv.weight, self.conv.bias, self.family.conv_activation
-        past: dict[str, Any] = {"bias": bias, "ring": ring, "seen": at.seen, "activation": act}
-        if at.slots is None:
-            return short_conv(x, weight, cu_seqlens=at.cu_seqlens, **past)
-        y = short_conv_step(torch.cat(x, -1), weight, slots=at.slots, **past)
-        return y.split(list(self.conv.widths.values()), -1), ring
+        x = [c[name] for name in self.conv.widths]
+        how: dict[str, Any] = {"ring": ring, "bias": self.conv.bias}
+        how["activation"] = self.family.conv_activation
+        if at.slots is not None:
+            y = short_conv_step(
+                torch.cat(x, -1), self.conv.weight, times=at.seen, slots=at.slots, **how
+            )
+            return y.split(list(self.conv.widths.values()), -1), ring
+        width = self.family.state["s"][1] if self.family.unit else None
+        return short_conv(
+            x, self.conv.weight, seen=at.seen, cu_seqlens=at.cu_seqlens, grid=at.grid,
+            rows=[taken.get(name) for name in self.conv.widths],
+            unit=[width if name in ("q", "k") else None for name in self.conv.widths], **how,
+        )  # fmt: skip
 
     def reset_parameters(self, std: float) -> None:
         """Normal weights of a standard deviation; the family sets its own."""
-        for columns in (self.reader, self.writer, self.writers):
+        for columns in (self.columns, self.writers):
             if columns is not None:
                 columns.reset_parameters(std)
         for linear in (self.router, self.out):
@@ -272,10 +331,10 @@ class Mixer(nn.Module):
 
     def pieces(self) -> dict[str, Tensor]:
         """Every parameter by the name a checkpoint knows it by, as views that partition them."""
-        out = self.reader.pieces()
-        if self.writer is not None:
-            prefix = "" if self.memories is None else "shared."
-            out |= {prefix + name: part for name, part in self.writer.pieces().items()}
+        out = self.columns.pieces()
+        if self.memories is not None:
+            written = {n for n in out if n.split(".")[0] in self.family.writer}
+            out = {f"shared.{n}" if n in written else n: part for n, part in out.items()}
         if self.writers is not None:
             for m in range(self.writers.groups or 0):
                 parts = self.writers.pieces(m)

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
-CASES = Path(__file__).with_name("triton_cases.py")
+HERE = Path(__file__).parent
 pytest.importorskip("triton")
 
 
-def test_the_cases_of_the_kernels():
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)]
+@pytest.mark.parametrize("cases", ["triton_cases.py", "triton_attention_cases.py"])
+def test_the_cases_of_the_kernels(cases: str):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / cases)]
     interpreted = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
     done = subprocess.run(
         command, env=os.environ | interpreted, capture_output=True, text=True, check=False

@@ -7,17 +7,24 @@ import torch
 
 from mom_eval.errors import SettingError
 from mom_eval.kernels import (
+    Rows,
+    add_norm,
     attention_step,
+    chunk_grid,
     combine,
+    combine_norm,
+    conv_delta_step,
+    delta_gates,
     dispatch,
     gated_delta,
     gated_delta_step,
     gated_slot,
     l2_norm,
-    log_decay,
     preferring,
     rms_norm,
     route,
+    router,
+    router_step,
     short_conv,
     short_conv_step,
     swiglu,
@@ -29,6 +36,7 @@ from tests.models.shapes import CASES, new_model, sequences
 
 KINDS = ["none", "head", "channel", "none-delta", "head-delta", "channel-delta"]
 LENGTHS = (65, 0, 1, 130)
+MODELS = ["gated_deltanet-4+shared", "kda-4+shared", "mamba2-4", "gla-1", "transformer"]
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
 # The interpreter's products of bfloat16 are wrong.
@@ -88,17 +96,63 @@ def test_a_step_is_one_token_in_place(relative, kind, dtype):
 def test_a_convolution_step_is_one_token_in_place(relative):
     x, weight, bias = (torch.randn(*s, device=DEVICE) for s in ((4, 70), (70, 4), (70,)))
     kept = torch.randn(6, 4, 70, device=DEVICE)
-    slots, seen = (
-        torch.tensor(some, device=DEVICE) for some in ([4, -1, 0, 2], [0, 7, 3, 1, 9, 5])
-    )
+    slots, times = (torch.tensor(some, device=DEVICE) for some in ([4, -1, 0, 2], [9, 5, 0, 3]))
     out = {}
     for impl in ("torch", "triton"):
         ring = kept.clone()
         y = short_conv_step(
-            x, weight, ring=ring, seen=seen, slots=slots, bias=bias, activation="silu", impl=impl
+            x, weight, ring=ring, times=times, slots=slots, bias=bias, activation="silu", impl=impl
         )
         out[impl] = torch.cat([y[slots >= 0].flatten(), ring[:5].flatten()])
     assert relative(out["triton"], out["torch"]) < 1e-6
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("gate", ["head-delta", "channel-delta", "none"])
+def test_a_mixer_step_is_one_token_in_place(relative, gate, own):
+    """Four rows of which one is nobody's, two of three memories each, and a slot without any."""
+    R, S, M, H, HV, K, V, W = 4, 6, 3, 2, 4, 20, 36, 4
+    C = 2 * H * K + HV * V
+    draw = lambda *shape: torch.randn(*shape, device=DEVICE)  # noqa: E731
+    slots = torch.tensor([4, -1, 0, 2], device=DEVICE)
+    memories = torch.tensor([[2, 0], [1, 2], [0, 1], [1, 0]], device=DEVICE)
+    wide = draw(R * M, H * K + HV * V + 5)
+    for chosen in (memories, None):
+        rows = R * M if own and chosen is not None else R
+        k, v, _ = wide[:rows].split([H * K, HV * V, 5], -1)
+        lead = (S,) if chosen is None else (S, M)
+        kept, ring_before = draw(*lead, HV, K, V), draw(*lead, W, C)
+        times = torch.randint(0, 9, slots.shape if chosen is None else chosen.shape, device=DEVICE)
+        g = {"none": None, "head-delta": -draw(rows, HV).abs()}.get(gate, -draw(rows, HV, K).abs())
+        given = {"slots": slots, "times": times, "g": g, "memories": chosen, "bias": draw(C)}
+        given["beta"] = draw(rows, HV).sigmoid() if "delta" in gate else None
+        q, weight = draw(R, H * K), draw(C, W)
+        out = []
+        for kernels in ("triton", "torch"):
+            state, ring = kept.clone(), ring_before.clone()
+            poison()
+            with preferring(kernels):
+                o = conv_delta_step(
+                    q, k, v, weight, ring=ring, state=state, activation="silu", **given
+                )
+            o = o.unflatten(0, (R, -1))[slots >= 0]
+            out.append(torch.cat([x.flatten() for x in (o, state[:5], ring[:5])]))
+        assert relative(*out) < 1e-5
+
+
+def test_a_router_counts_what_slots_have_seen(relative):
+    x, weight = torch.randn(4, 50, device=DEVICE), torch.randn(5, 50, device=DEVICE)
+    slots, before = torch.tensor([4, -1, 0, 2], device=DEVICE), torch.arange(30, device=DEVICE)
+    out = []
+    for kernels in ("triton", "torch"):
+        seen = before.view(6, 5).clone()
+        with preferring(kernels):
+            routes, times = router_step(x, weight, 2, slots=slots, seen=seen)
+        out.append((routes, times[slots >= 0], seen[:5]))
+    assert all(torch.equal(*pair) for pair in zip(out[0][1:], out[1][1:], strict=True))
+    assert out[0][2].sum() == before[:25].sum() + 6
+    assert torch.equal(out[0][0].memories, out[1][0].memories)
+    assert relative(out[0][0].logits, out[1][0].logits) < 1e-6
 
 
 @pytest.mark.parametrize("window", [None, 100])
@@ -167,22 +221,66 @@ def in_triton_and_torch(run, relative):
 
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("activation", [None, "silu"])
-def test_convolution(relative, dtype, activation):
-    lengths, seen = (5, 0, 1, 70, 2), torch.tensor([0, 7, 3, 1, 2], device=DEVICE)
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_convolution(relative, parts, activation, dtype):
+    """In parts of a projection, read where they lie; of the last one rows that are taken."""
+    lengths, seen = (5, 0, 1, 70, 2, 150), torch.tensor([0, 7, 3, 1, 2, 9], device=DEVICE)
     wide = torch.randn(sum(lengths), 200, device=DEVICE).to(dtype)
-    # Parts of a projection, read where they lie.
-    x, weight = wide[:, 32:182].split([64, 86], 1), torch.randn(150, 4, device=DEVICE)
+    x = wide[:, 32:182].split({1: [150], 2: [70, 80], 3: [30, 40, 80]}[parts], 1)
+    weight = torch.randn(150, 4, device=DEVICE)
     bias = torch.randn(150, device=DEVICE) if activation else None
-    ring = torch.randn(5, 4, 150, device=DEVICE).to(dtype)
+    ring = torch.randn(6, 4, 150, device=DEVICE).to(dtype)
     ends = torch.tensor([0, *accumulate(lengths)], device=DEVICE)
+    turned = torch.arange(len(wide), device=DEVICE).flip(0)
+    rows = Rows(turned[:, None], turned, ends, ends.int())
 
     def run():
         y, kept = short_conv(
-            x, weight, bias=bias, ring=ring, seen=seen, cu_seqlens=ends, activation=activation
-        )
-        return *y, kept
+            x, weight, bias=bias, ring=ring, seen=seen, cu_seqlens=ends, activation=activation,
+            rows=[None] * (parts - 1) + [rows], unit=[None, 10, 20][:parts],
+        )  # fmt: skip
+        return *(part.contiguous() for part in y), kept
 
     assert in_triton_and_torch(run, relative) < BOUNDS[dtype]
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_a_sum_and_its_norm(relative, dtype):
+    x, y = torch.randn(2, 37, 60, device=DEVICE)
+    for kept in (torch.float32, dtype):
+        run = lambda kept=kept: add_norm(  # noqa: E731
+            x.to(kept), y.to(dtype), torch.ones(60, device=DEVICE, dtype=dtype), eps=1e-5
+        )
+        assert in_triton_and_torch(run, relative) < BOUNDS[dtype]
+
+
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_dispatching(top_k):
+    """More choices than a block holds; sequences that are empty, also the last one."""
+    ends = torch.tensor([0, 20, 20, 1500, 1500], device=DEVICE)
+    memories = route(torch.randn(1500, 5, device=DEVICE), top_k).memories
+    memories[memories == 3] = 4
+    out = []
+    for kernels in ("triton", "torch"):
+        with preferring(kernels):
+            out.append(dispatch(memories, 5, ends))
+    for found, expected in zip(*out, strict=True):
+        assert torch.equal(found, expected)
+        assert found.dtype == expected.dtype
+
+
+@pytest.mark.parametrize("lengths", [(5, 0, 130), (0, 64, 65, 0), (0,), (1,) * 300])
+def test_a_grid_has_every_chunk_once(lengths):
+    ends = torch.tensor([0, *accumulate(lengths)], device=DEVICE)
+    with preferring("triton"):
+        grid = chunk_grid(ends, sum(lengths))
+    assert grid is not None
+    chunks = [-(-length // 64) for length in lengths]
+    assert grid.first.tolist() == [0, *accumulate(chunks)]
+    owners = [n for n, count in enumerate(chunks) for _ in range(count)]
+    assert grid.segment.tolist() == owners + [len(lengths)] * (grid.places - len(owners))
+    with preferring("torch"):
+        assert chunk_grid(ends, sum(lengths)) is None
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
@@ -191,8 +289,15 @@ def test_combining(relative, dtype):
     routes = route(torch.randn(50, 4, device=DEVICE), top_k=2)
     rows = dispatch(routes.memories, 4, ends)
     y, onto = (torch.randn(n, 2, 30, device=DEVICE).to(dtype) for n in (100, 50))
-    for added in (None, onto):
-        run = lambda added=added: combine(y, routes.weights, rows, added)  # noqa: E731
+    gate, weight = torch.randn(50, 60, device=DEVICE).to(dtype), torch.rand(30, device=DEVICE)
+    for order, added in ((rows, None), (rows, onto), (None, onto)):
+        run = lambda order=order, added=added: combine(  # noqa: E731
+            y, routes.weights, order, added
+        )
+        assert in_triton_and_torch(run, relative) < BOUNDS[dtype]
+        run = lambda order=order, added=added: combine_norm(  # noqa: E731
+            y, routes.weights, order, added, weight, eps=1e-5, gate=gate.unflatten(1, (2, 30))
+        )
         assert in_triton_and_torch(run, relative) < BOUNDS[dtype]
 
 
@@ -201,16 +306,23 @@ def test_routes_and_decays(relative):
     logits[3], logits[4, 1:3] = 0.0, 2.0
     for top_k in (1, 2, 5):
         assert in_triton_and_torch(lambda k=top_k: route(logits, k)[:3], relative) < 1e-6
+    # A tile of tokens, and a program a token.
+    x, weight = torch.randn(4100, 70, device=DEVICE), torch.randn(5, 70, device=DEVICE)
+    for tokens in (x, x[:9]):
+        run = lambda tokens=tokens: router(tokens, weight, 2)[:3]  # noqa: E731
+        assert in_triton_and_torch(run, relative) < 1e-5
     # From where e^x vanishes to where softplus is the identity.
     x = torch.linspace(-40, 40, 350, device=DEVICE).view(70, 5)
     A_log, bias = torch.randn(2, 5, device=DEVICE)
     with preferring("torch"):
-        expected = log_decay(x.double(), A_log, bias)
+        expected = delta_gates(x.double(), x.double(), A_log, bias, most=2.0)
     with preferring("triton"):
-        assert (log_decay(x, A_log, bias) / expected - 1).abs().max() < 1e-3
+        found = delta_gates(x, x, A_log, bias, most=2.0)
+    for one, other in zip(found, expected, strict=True):
+        assert (one / other - 1).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("name", ["gated_deltanet-4+shared", "mamba2-4", "gla-1", "transformer"])
+@pytest.mark.parametrize("name", MODELS)
 def test_models(relative, name):
     """Prefill of three sequences, their continuation, and a step of decoding."""
     model = new_model(CASES[name]).to(DEVICE)

@@ -1,5 +1,6 @@
 """Attention against its definition, written out in float64 over one sequence at a time."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
@@ -7,10 +8,10 @@ import torch
 from torch import Tensor
 
 from mom_eval.models import AttentionOptions, State, attention
-from mom_eval.models.attention import Attention
+from mom_eval.models.attention import Attention, prepared
 from mom_eval.models.family import Stream
+from tests.kernels.test_rotary import turned
 from tests.models.shapes import error
-from tests.models.test_rotary import turned
 
 HIDDEN = 20
 CASES = {
@@ -71,8 +72,9 @@ def call(layer: Attention, batch: list[Tensor], state: State | None = None) -> C
     cu_seqlens = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
     ages = zip(state.seen.tolist(), lengths.tolist(), strict=True)
     positions = torch.cat([torch.arange(seen, seen + more) for seen, more in ages]).to(device)
-    stream = Stream(cu_seqlens, positions, state.seen)
-    y, kept, routing = layer(torch.cat(batch), stream, state.layers[0])
+    x = torch.cat(batch)
+    stream = prepared(Stream(cu_seqlens, positions, state.seen), layer.options, x)
+    y, kept, routing = layer(x, stream, state.layers[0])
     assert routing is None
     return Call(y, State(state.seen + lengths, [kept]))
 
@@ -108,6 +110,57 @@ def test_the_definition(layer: Attention, blocks: None):
     want = torch.cat([definition(layer, x) for x in batch])
     assert error(call(layer, batch).y.double(), want) < FLOAT32
     assert error(call(layer.double(), [x.double() for x in batch]).y, want) < 1e-12
+
+
+def test_sequences_of_one_length(layer: Attention):
+    """They fill their rooms, and are read by another kernel unless there is a window."""
+    batch = inputs(9, 9, 9)
+    found = call(layer, batch)
+    want = torch.cat([definition(layer, x) for x in batch])
+    assert error(found.y.double(), want) < FLOAT32
+    alone = State.cat([call(layer, [x]).state for x in batch])
+    for name, kept in found.state.layers[0].items():
+        assert kept.shape[1] == 9
+        assert error(kept, alone.layers[0][name]) < FLOAT32
+
+
+@pytest.mark.parametrize("cuts", [(0, 0, 0, 0), (5, 0, 0, 0), (1, 0, 29, 1)])
+def test_segments_of_the_fused_kernel(
+    layer: Attention, cuts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+):
+    """What it is given on a GPU, put to its definition: rows and keys of each segment."""
+    asked = []
+
+    def segment_by_segment(q, k, v, cu_q, cu_k, max_q, max_k, *, window_size):
+        bounds = list(zip(pairwise(cu_q.tolist()), pairwise(cu_k.tolist()), strict=True))
+        assert max(end - start for (start, end), _ in bounds) <= max_q
+        assert max(end - start for _, (start, end) in bounds) <= max_k
+        assert k.shape == v.shape
+        assert (k.shape[:1], k.shape[1:]) == ((bounds[-1][1][1],), q.shape[1:])
+        asked.append(bounds)
+        window = None if window_size[0] < 0 else window_size[0] + 1
+        parts = [attention._rows(q[i:j], k[s:e], v[s:e], window) for (i, j), (s, e) in bounds]
+        return torch.cat(parts)
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", segment_by_segment)
+    batch = inputs(*LENGTHS)
+    before = call(layer, [x[:cut] for x, cut in zip(batch, cuts, strict=True)]).state
+    parts = [x[cut:] for x, cut in zip(batch, cuts, strict=True)]
+    want = call(layer, parts, before)
+    monkeypatch.setattr(attention, "_one_by_one", attention._flash)
+    found = call(layer, parts, before)
+    assert len(asked) == 1
+    assert error(found.y, want.y) < FLOAT32
+
+
+def test_what_is_kept_is_as_long_as_the_longest(layer: Attention):
+    state = call(layer, inputs(3, 20)).state
+    (more,) = inputs(2, seed=2)
+    first = call(layer, [more], state[[0]])
+    assert first.state.layers[0]["k"].shape[1] == 5
+    both = call(layer, [more, more[:0]], state)
+    assert both.state.layers[0]["k"].shape[1] == 20
+    assert error(first.y, both.y) < FLOAT32
 
 
 def test_blocks_change_nothing(layer: Attention, monkeypatch: pytest.MonkeyPatch):
@@ -206,6 +259,8 @@ def test_on_a_gpu(layer: Attention, dtype: torch.dtype, bound: float):
     batch, cuts = inputs(7, 0, 300, 1), (7, 0, 120, 0)
     layer, batch = layer.to(dtype), [x.to(dtype) for x in batch]
     want = torch.cat([definition(layer, x) for x in batch])
+    equal = batch[2].split(100)
+    apart = torch.cat([definition(layer, x) for x in equal])
     layer, batch = layer.to("cuda"), [x.to("cuda") for x in batch]
     whole = call(layer, batch)
     assert error(whole.y.double().cpu(), want) < bound
@@ -213,6 +268,7 @@ def test_on_a_gpu(layer: Attention, dtype: torch.dtype, bound: float):
     rest = call(layer, [x[cut:] for x, cut in zip(batch, cuts, strict=True)], first.state)
     assert error(rest.y.double().cpu(), torch.cat([want[127:307], want[307:]])) < bound
     assert call(layer, [x[:0] for x in batch], whole.state).y.shape == (0, HIDDEN)
+    assert error(call(layer, [x.to("cuda") for x in equal]).y.double().cpu(), apart) < bound
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

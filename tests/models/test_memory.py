@@ -27,7 +27,7 @@ def plain_of(mixer: Mixer, model: LM, memory: str) -> Mixer:
 def reads(plain: Mixer, x: Tensor, positions: Tensor, across: Tensor | None) -> Tensor:
     """What a memory answers when it is sent these tokens of one sequence."""
     at = Stream(torch.tensor([0, len(x)]), positions, torch.tensor([0]), across)
-    return plain._recur(plain.reader(x) | plain.writer(x), at, plain.empty_state(1))[0]
+    return plain._recur(plain.columns(x), at, plain.empty_state(1))[0]
 
 
 def value_shape(mixer: Mixer) -> tuple[int, int]:
@@ -63,5 +63,5 @@ def test_a_mixer_is_its_definition(family: str, memories: Memories):
             if memories.shared:
                 every = torch.arange(len(tokens))
                 o += reads(plain_of(mixer, model, "shared"), tokens, every, across[1])
-            want.append(mixer.out(mixer.family.read_out(o, mixer.reader(tokens))))
+            want.append(mixer.out(mixer.family.read_out(o, mixer.columns(tokens))))
     assert error(got, torch.cat(want)) < 1e-12

@@ -24,6 +24,7 @@ from transformers import (
 from transformers.models.mamba2.modeling_mamba2 import MambaRMSNormGated
 
 from mom_eval.models import LM, AttentionOptions, ModelConfig, load
+from mom_eval.models.attention import prepared
 from mom_eval.models.names import published_names
 from tests.models.shapes import CASES, error, new_model, run
 
@@ -162,7 +163,7 @@ def test_the_attention_of_hybrids_is_llamas():
     run(model, [TOKENS.tolist()])
     (_, at, state, _), _ = seen[0]
     with torch.no_grad():
-        got, _, _ = attention(x, at, state)
+        got, _, _ = attention(x, prepared(at, attention.options, x), state)
     assert error(got, want) < TOLERANCE
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from mom_eval.kernels import l2_norm
 from mom_eval.models.columns import Column
 from mom_eval.models.families.feature_maps import feature_map
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
+from mom_eval.models.family import Family, HeadNorm, RMSNorm, Stream, Write, split_heads, wide
 
 
 class DeltaNet(Family):
@@ -78,8 +78,8 @@ class DeltaNet(Family):
             beta = 2 * beta
         return Write(q, k, F.silu(split_heads(c["v"], heads)), None, beta)
 
-    def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:
+    def head_norm(self, c: dict[str, Tensor]) -> HeadNorm:
         """Norm over each head, gated where there is a gate."""
         heads = self.options.num_heads
         gate = split_heads(c["gate"], heads) if self.options.use_gate else None
-        return self.norm(o, gate).flatten(-2)
+        return HeadNorm(self.norm, gate)

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mom_eval.kernels import l2_norm, log_decay
+from mom_eval.kernels import delta_gates, l2_norm
 from mom_eval.models.columns import Column
 from mom_eval.models.families.decay import draw_decay
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
+from mom_eval.models.family import Family, HeadNorm, RMSNorm, Stream, Write, split_heads
 
 
 class GatedDeltaNet(Family):
@@ -58,6 +58,7 @@ class GatedDeltaNet(Family):
         }
         self.readout = {"gate": Column(self.value_width)} if options.use_gate else {}
         self.conv = ("q", "k", "v") if options.use_short_conv else ()
+        self.unit = options.use_short_conv
         self.conv_size, self.conv_bias = options.conv_size, options.conv_bias
         self.state = {"s": (self.value_heads, key, value)}
         self.A_log = nn.Parameter(torch.empty(self.value_heads))
@@ -71,20 +72,19 @@ class GatedDeltaNet(Family):
 
     def write(self, c: dict[str, Tensor], at: Stream) -> Write:
         """The columns of L rows -> the op's inputs."""
-        q, k, v = (c[name] if self.conv else F.silu(c[name]) for name in ("q", "k", "v"))
-        heads = self.options.num_heads
-        g = log_decay(c["a"], self.A_log, self.dt_bias)
-        beta = torch.sigmoid(wide(c["b"])) * (2 if self.options.allow_neg_eigval else 1)
-        return Write(
-            l2_norm(split_heads(q, heads)),
-            l2_norm(split_heads(k, heads)),
-            split_heads(v, self.value_heads),
-            g,
-            beta,
-        )
+        heads = (self.options.num_heads, self.options.num_heads, self.value_heads)
+        q, k, v = (split_heads(c[name], n) for name, n in zip("qkv", heads, strict=True))
+        if not self.unit:
+            q, k, v = l2_norm(F.silu(q)), l2_norm(F.silu(k)), F.silu(v)
+        return Write(q, k, v, *self.gates(c))
 
-    def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:
+    def gates(self, c: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Decay and strength of L rows."""
+        most = 2.0 if self.options.allow_neg_eigval else 1.0
+        return delta_gates(c["a"], c["b"], self.A_log, self.dt_bias, most=most)
+
+    def head_norm(self, c: dict[str, Tensor]) -> HeadNorm:
         """Gated norm over each head."""
         gate = split_heads(c["gate"], self.value_heads) if self.options.use_gate else None
         activation = self.options.output_gate_activation.replace("swish", "silu")
-        return self.norm(o, gate, activation).flatten(-2)
+        return HeadNorm(self.norm, gate, activation)

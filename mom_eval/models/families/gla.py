@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mom_eval.models.columns import Column
 from mom_eval.models.families.feature_maps import feature_map
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
+from mom_eval.models.family import Family, HeadNorm, RMSNorm, Stream, Write, split_heads, wide
 
 
 class GLA(Family):
@@ -77,8 +77,8 @@ class GLA(Family):
         q = split_heads(c["q"], options.num_heads)
         return Write(self.feature_map(q), self.feature_map(k), v, g)
 
-    def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:
+    def head_norm(self, c: dict[str, Tensor]) -> HeadNorm:
         """Gated norm over each head."""
         heads = self.options.num_heads
         gate = split_heads(c["gate"], heads) if self.options.use_output_gate else None
-        return self.norm(o, gate).flatten(-2)
+        return HeadNorm(self.norm, gate)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from mom_eval.kernels import l2_norm
 from mom_eval.models.columns import Column
 from mom_eval.models.families.decay import draw_decay
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads, wide
+from mom_eval.models.family import Family, HeadNorm, RMSNorm, Stream, Write, split_heads, wide
 
 
 class KDA(Family):
@@ -58,6 +58,7 @@ class KDA(Family):
         }
         self.readout = {"gate": Column(self.value_width, rank=value, bias=True)}
         self.conv = ("q", "k", "v") if options.use_short_conv else ()
+        self.unit = options.use_short_conv
         self.conv_size, self.conv_bias = options.conv_size, options.conv_bias
         self.state = {"s": (self.value_heads, key, value)}
         self.A_log = nn.Parameter(torch.empty(self.value_heads))
@@ -71,22 +72,23 @@ class KDA(Family):
 
     def write(self, c: dict[str, Tensor], at: Stream) -> Write:
         """The columns of L rows -> the op's inputs."""
-        q, k, v = (c[name] if self.conv else F.silu(c[name]) for name in ("q", "k", "v"))
-        heads, options = self.options.num_heads, self.options
+        heads = (self.options.num_heads, self.options.num_heads, self.value_heads)
+        q, k, v = (split_heads(c[name], n) for name, n in zip("qkv", heads, strict=True))
+        if not self.unit:
+            q, k, v = l2_norm(F.silu(q)), l2_norm(F.silu(k)), F.silu(v)
+        return Write(q, k, v, *self.gates(c))
+
+    def gates(self, c: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Decay and strength of L rows."""
+        options = self.options
         f = split_heads(wide(c["f"]) + wide(self.dt_bias), self.value_heads)
         rate = wide(self.A_log).exp()[:, None]
         if options.lower_bound is None:
             g = -rate * F.softplus(f)
         else:
             g = options.lower_bound * torch.sigmoid(rate * f)
-        return Write(
-            l2_norm(split_heads(q, heads)),
-            l2_norm(split_heads(k, heads)),
-            split_heads(v, self.value_heads),
-            g,
-            torch.sigmoid(wide(c["b"])) * (2 if options.allow_neg_eigval else 1),
-        )
+        return g, torch.sigmoid(wide(c["b"])) * (2 if options.allow_neg_eigval else 1)
 
-    def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:
+    def head_norm(self, c: dict[str, Tensor]) -> HeadNorm:
         """Norm over each head, gated by a sigmoid."""
-        return self.norm(o, split_heads(c["gate"], self.value_heads), "sigmoid").flatten(-2)
+        return HeadNorm(self.norm, split_heads(c["gate"], self.value_heads), "sigmoid")

@@ -1,7 +1,7 @@
 """RetNet (arXiv 2307.08621): one constant decay a head, rotary positions.
 
     g_h = log(1 - 2^(-5 - h))
-    q, k = rotate(phi(x W), position in the sequence),  v = x W_v
+    q, k = rotary(phi(x W), position in the sequence),  v = x W_v
     y    = rms(o) * silu(x W_gate)
 
 Among several memories the decay counts the tokens routed to a memory, and positions stay those of
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mom_eval.kernels import rotary, rotations
+from mom_eval.kernels.shapes import compute_dtype
 from mom_eval.models.columns import Column
 from mom_eval.models.families.feature_maps import feature_map
-from mom_eval.models.family import Family, RMSNorm, Stream, Write, split_heads
-from mom_eval.models.rotary import rotate
+from mom_eval.models.family import Family, HeadNorm, RMSNorm, Stream, Write, split_heads
 
 
 class RetNet(Family):
@@ -60,16 +61,18 @@ class RetNet(Family):
     def write(self, c: dict[str, Tensor], at: Stream) -> Write:
         """The columns of L rows -> the op's inputs."""
         heads, kv_heads = self.options.num_heads, self.kv_heads
-        q = rotate(self.feature_map(split_heads(c["q"], heads)), at.positions)
-        k = rotate(self.feature_map(split_heads(c["k"], kv_heads)), at.positions)
+        q = self.feature_map(split_heads(c["q"], heads))
+        k = self.feature_map(split_heads(c["k"], kv_heads))
+        turns = rotations(at.positions, q.shape[-1], dtype=compute_dtype(q))
+        q, k = rotary(q, turns), rotary(k, turns)
         v = split_heads(c["v"], kv_heads)
         head = torch.arange(heads, device=q.device, dtype=torch.float64)
         g = torch.log1p(-torch.exp2(-5 - head)).expand(len(q), heads)
         group = heads // kv_heads
         return Write(q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1), g)
 
-    def read_out(self, o: Tensor, c: dict[str, Tensor]) -> Tensor:
+    def head_norm(self, c: dict[str, Tensor]) -> HeadNorm:
         """Gated norm over each head."""
         heads = self.options.num_heads
         gate = split_heads(c["gate"], heads) if self.options.use_output_gate else None
-        return self.norm(o, gate).flatten(-2)
+        return HeadNorm(self.norm, gate)

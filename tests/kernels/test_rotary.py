@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mom_eval.models.rotary import rotate
+from mom_eval.kernels import rotary, rotary_append, rotations
 from tests.models.shapes import error
 
 POSITIONS = torch.tensor([0, 1, 2, 7, 500, 100_000])
@@ -18,6 +18,11 @@ def turned(x: Tensor, positions: Tensor, theta: float) -> Tensor:
         angle = positions.double() * theta ** (-2 * i / x.shape[-1])
         pairs[..., i] *= torch.polar(torch.ones_like(angle), angle)[:, None]
     return torch.cat([pairs.real, pairs.imag], -1)
+
+
+def rotate(x: Tensor, positions: Tensor, theta: float = 10_000.0) -> Tensor:
+    dtype = torch.promote_types(x.dtype, torch.float32)
+    return rotary(x, rotations(positions, x.shape[-1], theta, dtype=dtype))
 
 
 @pytest.mark.parametrize("theta", [10_000.0, 500_000.0])
@@ -43,6 +48,30 @@ def test_it_rounds_once():
     assert torch.equal(rotate(x, POSITIONS), rotate(x.float(), POSITIONS).bfloat16())
 
 
-def test_an_odd_width_is_refused():
+def test_keys_and_values_are_written_where_they_belong():
+    q, k, v = (torch.randn(3, heads, 8, dtype=torch.float64) for heads in (4, 2, 2))
+    kept = torch.randn(2, 5, 7, 2, 8, dtype=torch.float64)
+    keys, values = kept.clone()
+    slots, positions = torch.tensor([3, 0, 3]), torch.tensor([6, 0, 2])
+    turns = rotations(positions, 8, dtype=torch.float64)
+    found = rotary_append(
+        q, k, v, turns, keys=keys, values=values, slots=slots, positions=positions
+    )
+    assert error(found, turned(q, positions, 10_000.0)) < 1e-12
+    assert error(keys[slots, positions], turned(k, positions, 10_000.0)) < 1e-12
+    assert torch.equal(values[slots, positions], v)
+    for one, before in zip((keys, values), kept, strict=True):
+        one[slots, positions] = before[slots, positions]
+        assert torch.equal(one, before)
+
+
+def test_what_does_not_fit_is_refused():
+    x, turns = torch.zeros(2, 1, 6), rotations(torch.arange(2), 6)
     with pytest.raises(ValueError, match="axis K"):
-        rotate(torch.zeros(1, 1, 5), torch.zeros(1, dtype=torch.int64))
+        rotations(torch.arange(2), 5)
+    with pytest.raises(ValueError, match="axis K"):
+        rotary(x[..., :5], turns)
+    with pytest.raises(ValueError, match="axis half of turns"):
+        rotary(x[..., :4], turns)
+    with pytest.raises(ValueError, match="axis L of turns"):
+        rotary(x, turns[:1])

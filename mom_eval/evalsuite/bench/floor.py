@@ -1,0 +1,128 @@
+"""The least time that work can take on this machine, and what its kernels take one by one.
+
+Floor = max(FLOPs / rate of a large product, compulsory bytes / rate of a large copy), both rates
+measured in the same process. FLOPs of a recurrence are those of its plain loop (`models.cost`);
+compulsory bytes are inputs and outputs, each once.
+"""
+
+from math import prod
+from typing import NamedTuple
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from mom_eval.evalsuite.bench.machine import Machine
+from mom_eval.evalsuite.bench.timing import Run, timed
+from mom_eval.models.config import ModelConfig
+from mom_eval.models.cost import cost
+
+_SIZES = {"cuda": (8192, 1 << 30), "cpu": (1024, 1 << 27)}
+"""Side of the square product, bytes of the copy."""
+
+
+class Rates(NamedTuple):
+    """What this machine reaches, a second."""
+
+    flops: float
+    bytes: float
+    """Read and written, both counted."""
+
+
+class Work(NamedTuple):
+    """What must be done at least."""
+
+    flops: float
+    bytes: float
+
+    def floor_ms(self, rates: Rates) -> float:
+        """The least time, where products and memory overlap perfectly."""
+        return 1e3 * max(self.flops / rates.flops, self.bytes / rates.bytes)
+
+
+def measured_rates(machine: Machine) -> Rates:
+    """Time a large product in the type of the benchmark, and a large copy."""
+    side, size = _SIZES[machine.device.type]
+    random = machine.random()
+    a, b = (
+        torch.randn(side, side, generator=random, device=machine.device).to(machine.dtype)
+        for _ in "ab"
+    )
+    flops = 2 * side**3 / timed(lambda: a @ b, machine).ms
+    source = torch.zeros(size, dtype=torch.int8, device=machine.device)
+    target = torch.empty_like(source)
+    copied = 2 * size / timed(lambda: target.copy_(source), machine).ms
+    return Rates(1e3 * flops, 1e3 * copied)
+
+
+def serial_ms(run: Run, machine: Machine) -> float | None:
+    """The sum of the times of all kernels that a call launches; None on a CPU.
+
+    Where it is below the time of the call, the device waits for the host. None also where the
+    profiler sees no kernel (it may be forbidden to look).
+    """
+    if not machine.gpu:
+        return None
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
+        run()
+        machine.wait()
+    spent = [
+        event.time_range.elapsed_us()
+        for event in seen.events() or ()
+        if event.device_type.name == "CUDA" and not event.is_user_annotation
+    ]
+    return sum(spent) / 1e3 if spent else None
+
+
+def op_work(entries: int, rows: int, delta: bool, nbytes: int) -> Work:
+    """Of the recurrence.
+
+    Args:
+        entries: of one state, K V.
+        rows: tokens times value heads.
+        delta: the write reads the state first.
+        nbytes: of all inputs and outputs.
+    """
+    return Work((6 if delta else 4) * entries * rows, nbytes)
+
+
+class ModelWork:
+    """Of a model, by shapes alone."""
+
+    def __init__(self, config: ModelConfig, dtype: torch.dtype) -> None:
+        """Weights and states in `dtype`, recurrent states in float32."""
+        self._config, self._cost, self._item = config, cost(config, dtype), dtype.itemsize
+        heads = config.attention.num_heads * config.attention.head_dim if config.attention else 0
+        self._attention = len(config.attention_layers) * heads
+
+    def prefill(self, batch: int, length: int) -> Work:
+        """`batch` sequences of `length` tokens, logits behind the last of each."""
+        config = self._config
+        head = 2 * prod((config.vocab_size, config.hidden_size))
+        each = (self._cost.flops_per_token - head) * length + head
+        # A token reads half of the others on average: q k and p v, two operations each.
+        attention = 2 * self._attention * length**2
+        written = self._cost.state_bytes + self._cost.state_bytes_per_token * length
+        nbytes = self._cost.parameters * self._item + batch * written
+        return Work(batch * (each + attention), nbytes)
+
+    def decode(self, batch: int, context: int) -> Work:
+        """One token more in `batch` sequences of `context` tokens each.
+
+        Of the routed memories' weights those count that a batch is expected to choose, of a
+        sequence's memories those that its token reads and writes.
+        """
+        config, cost = self._config, self._cost
+        weights, touched = float(cost.parameters), 1.0
+        if not config.tie_embeddings:
+            weights -= config.vocab_size * config.hidden_size
+        if config.memories is not None:
+            num, top = config.memories.num_memories, config.memories.top_k
+            share = top / num
+            if top < num:
+                routed = (cost.parameters - cost.activated) / (1 - share)
+                weights -= routed * (1 - share) ** batch
+            shared = config.memories.shared
+            touched = (top + shared) / (num + shared)
+        state = 2 * touched * cost.state_bytes + cost.state_bytes_per_token * context
+        flops = cost.flops_per_token + 4 * self._attention * context
+        return Work(batch * flops, weights * self._item + batch * state)

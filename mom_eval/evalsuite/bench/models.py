@@ -1,0 +1,282 @@
+"""Models: prefill by length and batch, one step of decoding by context and batch."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mom_eval.errors import SettingError
+from mom_eval.evalsuite.bench.floor import ModelWork, Rates, measured_rates, serial_ms
+from mom_eval.evalsuite.bench.machine import Machine, check_counts, command
+from mom_eval.evalsuite.bench.ops import relative
+from mom_eval.evalsuite.bench.peer_models import PEERS, PeerModel, check_peer, peer_model
+from mom_eval.evalsuite.bench.peer_ops import failure_of
+from mom_eval.evalsuite.bench.presets import PRESETS, model
+from mom_eval.evalsuite.bench.reading import groups, prefill
+from mom_eval.evalsuite.bench.timing import Run, measured, seconds
+from mom_eval.evalsuite.bench.verify import Verified, verified
+from mom_eval.evalsuite.engine.limits import room_of
+from mom_eval.evalsuite.evaluate import quiet_libraries
+from mom_eval.evalsuite.memory import release_memory
+from mom_eval.models import LM
+from mom_eval.models.decoder import Decoder
+from mom_eval.results.bench import Bench, Measured, Row
+
+LENGTHS = {"cuda": (300, 2048, 8192, 65_536), "cpu": (300, 2048)}
+BATCHES = {"cuda": (1, 2, 8, 32), "cpu": (1, 2)}
+"""Where none are asked for."""
+_STEPS = 128
+"""Tokens that a slot has room for behind its context: more than one measurement writes."""
+_PIECE = 32_768
+"""Tokens of a call that only fills the context of decoding."""
+
+Say = Callable[[str], None]
+
+
+def bench_models(
+    names: Sequence[str],
+    *,
+    batch: Sequence[int] | None = None,
+    lengths: Sequence[int] | None = None,
+    context: Sequence[int] = (1024,),
+    against: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    kernels: str = "auto",
+    allow_pickle: bool = False,
+    seed: int = 0,
+    say: Say = lambda text: None,
+) -> Bench:
+    """Time every model at every batch and length, once each is seen to be right.
+
+    Args:
+        names: presets, or checkpoints of our own models.
+        batch: sequences at once; None: usual ones of the device.
+        lengths: tokens of each in prefill; None: usual ones of the device.
+        context: tokens before the one that is decoded.
+        against: `fla` or `hf`, whose model gets the same weights; None: nobody.
+        device, dtype, kernels, allow_pickle: as `evaluate` takes them; dtype `auto` is bfloat16 on
+            a GPU.
+        seed: draws weights and tokens.
+        say: is told each row as it is measured.
+
+    Raises:
+        MomEvalError: a model is wrong or not there, or options do not fit.
+    """
+    quiet_libraries()
+    machine = Machine.of(device, dtype, kernels, seed)
+    kind = machine.device.type
+    batches, sizes = batch or BATCHES[kind], lengths or LENGTHS[kind]
+    check_counts(batch=min(batches), lengths=min(sizes), context=min(context))
+    check_peer(against, machine)
+    rates = measured_rates(machine)
+    rows, notes = [], []
+    for name in names:
+        one = _One.ready(name, against, machine, rates, allow_pickle)
+        notes += one.notes
+        for row in one.rows(batches, sizes, context):
+            rows.append(row)
+            say(row.line())
+        del one
+        release_memory()
+    asked = {"batch": batches, "lengths": sizes, "context": context, "against": against}
+    about = {
+        "command": command("model", names, machine, **asked),
+        "random_weights": all(name in PRESETS for name in names),
+    }
+    return Bench(
+        kind="model",
+        rows=rows,
+        peer=against,
+        rates=rates._asdict(),
+        about=machine.about() | about,
+        notes=notes,
+    )
+
+
+@dataclass
+class _One:
+    """A model that is right, and its peer where it has one."""
+
+    label: str
+    lm: LM
+    peer: PeerModel | None
+    absent: bool
+    """Is a peer asked for, and there is none?"""
+    notes: list[str]
+    machine: Machine
+    rates: Rates
+
+    @classmethod
+    def ready(
+        cls, name: str, against: str | None, machine: Machine, rates: Rates, allow_pickle: bool
+    ) -> "_One":
+        """Load it and see that it is right."""
+        label, lm = model(name, machine, allow_pickle=allow_pickle)
+        seen = verified(label, lm, machine)
+        notes = [
+            f"{label}: first call in this process {seen.first_s:.1f} s; relative"
+            f" error of its logits {seen.error:.1e}, at most {seen.most:.1e} is"
+            " rounding."
+        ]
+        one = cls(label, lm, None, False, notes, machine, rates)
+        if against is not None:
+            one._meet(against, seen)
+        return one
+
+    @torch.inference_mode()
+    def _meet(self, against: str, seen: Verified) -> None:
+        """Get the peer and compare it: how far its logits differ is told, and no reason to refuse.
+
+        Its router may round other than ours, and no routes can be forced upon it.
+        """
+        held: list[Tensor] = []
+        try:
+            peer = peer_model(self.lm, against, self.machine)
+            first = seconds(lambda: held.append(peer.logits(seen.tokens)), self.machine)
+        except SettingError as error:
+            self._lacks(str(error))
+        # Whatever a peer raises, it is the peer's answer, and the table shows it.
+        except Exception as failure:
+            self._lacks(f"{PEERS[against]} {failure_of(failure)}")
+        else:
+            self.peer = peer
+            error = relative(held[0], seen.truth)
+            self.notes.append(
+                f"{self.label} of {PEERS[against]}: first call {first:.1f} s; its logits differ"
+                f" from ours in float32 by {error:.1e}."
+            )
+        release_memory()
+
+    def _lacks(self, reason: str) -> None:
+        self.absent = True
+        self.notes.append(f"{self.label}: {reason}.")
+
+    def rows(
+        self, batches: Sequence[int], lengths: Sequence[int], contexts: Sequence[int]
+    ) -> Iterator[Row]:
+        """All that is asked for; the longest last, whose lack of memory is no matter to others."""
+        for work, sizes in ((self.prefill, lengths), (self.decode, contexts)):
+            for size, batch in product(sorted(set(sizes)), sorted(set(batches))):
+                yield work(batch, size)
+
+    @torch.inference_mode()
+    def prefill(self, batch: int, length: int) -> Row:
+        """Read `length` tokens in each of `batch` sequences, with the logits behind them.
+
+        In one call, or as the engine does in several where that would be more than it reads at
+        once; the peer gets the same sequences together.
+        """
+        tokens, peer, room = self._tokens(batch, length), self.peer, room_of(self.lm).tokens
+        return self._row(
+            Row(
+                work=self.label,
+                phase="prefill",
+                batch=batch,
+                length=length,
+                tokens=batch * length,
+                ours=Measured(),
+                floor_ms=self._work.prefill(batch, length).floor_ms(self.rates),
+            ),
+            lambda: partial(prefill, self.lm, tokens, room),
+            None if peer is None else lambda: partial(_each, peer, groups(tokens, room)),
+        )
+
+    @torch.inference_mode()
+    def decode(self, batch: int, context: int) -> Row:
+        """One token more in each of `batch` sequences, as the engine decodes: the whole latency."""
+        tokens = self._tokens(batch, context)
+        peer = self.peer
+        return self._row(
+            Row(
+                work=self.label,
+                phase="decode",
+                batch=batch,
+                length=context,
+                tokens=batch,
+                ours=Measured(),
+                floor_ms=self._work.decode(batch, context).floor_ms(self.rates),
+            ),
+            lambda: self._stepping(tokens),
+            None if peer is None else lambda: peer.decoding(tokens),
+        )
+
+    def _row(self, row: Row, ours: Callable[[], Run], peer: Callable[[], Run] | None) -> Row:
+        """The row with both sides measured, ours first; what is held for one is gone for the other.
+
+        Args:
+            row: without times.
+            ours: prepares our call.
+            peer: prepares the peer's; None: there is none.
+        """
+        found, serial = self._ours(ours)
+        row = replace(row, ours=found, serial_ms=serial)
+        release_memory()
+        if peer is None:
+            return replace(row, peer=Measured(note="none")) if self.absent else row
+        try:
+            theirs = self._without(self.lm, measured(peer, self.machine))
+        # As in `_meet`.
+        except Exception as failure:
+            theirs = Measured(note=failure_of(failure))
+        release_memory()
+        return replace(row, peer=theirs)
+
+    def _ours(self, make: Callable[[], Run]) -> tuple[Measured, float | None]:
+        """Our time, and the sum over our kernels."""
+        held: list[Run] = []
+
+        def keep() -> Run:
+            held.append(make())
+            return held[0]
+
+        found = measured(keep, self.machine)
+        serial = None if found.ms is None else serial_ms(held[0], self.machine)
+        return self._without(self.peer, found), serial
+
+    def _without(self, other: LM | PeerModel | None, found: Measured) -> Measured:
+        """Without the weights of the other side, which are on the GPU all the while.
+
+        On a CPU the process' size is not counted so exactly, and is left as it is.
+        """
+        if other is None or found.peak_bytes is None or not self.machine.gpu:
+            return found
+        weights = sum(part.nbytes for part in other.parameters())
+        return replace(found, peak_bytes=found.peak_bytes - weights)
+
+    @property
+    def _work(self) -> ModelWork:
+        return ModelWork(self.lm.config, self.machine.dtype)
+
+    def _tokens(self, batch: int, length: int) -> Tensor:
+        machine = self.machine
+        return torch.randint(
+            self.lm.config.vocab_size,
+            (batch, length),
+            generator=machine.random(),
+            device=machine.device,
+        )
+
+    def _stepping(self, tokens: Tensor) -> Run:
+        """A call that decodes a token behind [B, T], each behind the one before."""
+        batch, length = tokens.shape
+        decoder = Decoder(self.lm, batch, capacity=length + _STEPS)
+        for slot in range(batch):
+            (read,) = prefill(self.lm, tokens[slot : slot + 1], _PIECE)
+            decoder.write([slot], read.state)
+        written = dict(enumerate(tokens[:, -1].tolist()))
+
+        def step() -> dict[int, int]:
+            written.update(decoder.step(written))
+            return written
+
+        return step
+
+
+def _each(peer: PeerModel, tokens: Sequence[Tensor]) -> list[Any]:
+    """The peer's prefill of some sequences after the other."""
+    return [peer.prefill(some) for some in tokens]

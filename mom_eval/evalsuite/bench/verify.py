@@ -1,0 +1,107 @@
+"""Is a model right on this machine? Its kernels beside torch's in float32, before it is timed."""
+
+import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mom_eval.errors import SettingError
+from mom_eval.evalsuite.bench.machine import Machine
+from mom_eval.evalsuite.bench.ops import relative
+from mom_eval.evalsuite.bench.reading import read
+from mom_eval.evalsuite.bench.timing import seconds
+from mom_eval.models import LM, Output, State, cast
+from mom_eval.models.decoder import Decoder
+
+BATCH, LENGTH = 2, 96
+"""Of the sequences that are compared: more than one chunk of the recurrences."""
+FLOAT32 = 2e-3
+"""The largest relative error of logits in float32 that is rounding: products in tf32, thrice."""
+TIMES = 1.5
+"""In half precision: times the error of torch's own kernels with the same roundings, which grows
+with the number of layers."""
+SLACK = 10
+"""Bounds by which the logit of a decoded token may lie below the highest one, in the truth and over
+its root mean square: the largest of thousands of errors is several times the usual one."""
+
+
+class Verified(NamedTuple):
+    """A model that is right."""
+
+    tokens: Tensor
+    """[2, 96] int64, what it read."""
+    truth: Tensor
+    """[2, 96, vocab], its logits in float32 by torch alone."""
+    error: float
+    """Relative, of its own logits."""
+    most: float
+    """The largest that would be rounding."""
+    first_s: float
+    """Seconds of its first call in this process, with whatever was compiled."""
+
+
+@torch.inference_mode()
+def verified(label: str, lm: LM, machine: Machine) -> Verified:
+    """Compare a model with itself in float32 and torch, in prefill and in one step of decoding.
+
+    The truth's choices of memories are forced upon it: near a tie rounding turns a choice, and a
+    turned choice is no error.
+
+    Raises:
+        SettingError: it is wrong.
+    """
+    tokens = torch.randint(
+        lm.config.vocab_size, (BATCH, LENGTH + 1), generator=machine.random(), device=machine.device
+    )
+    tokens, last = tokens[:, :-1], tokens[:, -1:]
+    reference = cast(copy.deepcopy(lm), torch.float32)
+    reference.kernels = "torch"
+    truth = read(reference, tokens, every=True)
+    forced = {layer: routed.memories for layer, routed in truth.routing.items()}
+    held: list[Output] = []
+    first_s = seconds(lambda: held.append(read(lm, tokens, routes=forced, every=True)), machine)
+    error = relative(held[0].logits, truth.logits)
+    most = FLOAT32
+    if lm.embeddings.weight.dtype != torch.float32:
+        most = TIMES * relative(_by_torch(lm, tokens, forced), truth.logits)
+    if not error <= most:
+        raise SettingError(_refusal(label, machine, "its logits are", error, most))
+    after = read(reference, last, truth.state).logits
+    gap = _gap(_decoded(lm, held[0].state, last), after)
+    if not gap <= SLACK * most:
+        raise SettingError(_refusal(label, machine, "a decoded token is", gap, SLACK * most))
+    return Verified(tokens, truth.logits.unflatten(0, tokens.shape), error, most, first_s)
+
+
+def _by_torch(lm: LM, tokens: Tensor, routes: dict[int, Tensor]) -> Tensor:
+    """Logits of the same weights, in the same type, without Triton's kernels."""
+    kernels = lm.kernels
+    lm.kernels = "torch"
+    try:
+        return read(lm, tokens, routes=routes, every=True).logits
+    finally:
+        lm.kernels = kernels
+
+
+def _decoded(lm: LM, state: State, tokens: Tensor) -> list[int]:
+    """What a step of decoding writes behind one more token [B, 1] of each sequence."""
+    decoder = Decoder(lm, BATCH, capacity=LENGTH + 1)
+    decoder.write(range(BATCH), state)
+    found = decoder.step(dict(enumerate(tokens[:, 0].tolist())))
+    return [found[slot] for slot in range(BATCH)]
+
+
+def _gap(tokens: list[int], logits: Tensor) -> float:
+    """How far the logits [B, vocab] of some tokens lie below the highest, over their own size."""
+    chosen = logits.gather(-1, torch.tensor(tokens, device=logits.device)[:, None])[:, 0]
+    gaps = (logits.amax(-1) - chosen) / logits.square().mean(-1).sqrt()
+    return float(gaps.max())
+
+
+def _refusal(label: str, machine: Machine, what: str, error: float, most: float) -> str:
+    return (
+        f"{label} in {machine.dtype_name} is wrong on this machine and is not timed: {what} off by"
+        f" {error:.1e} from torch's in float32, at most {most:.1e} is rounding; `mom-eval bench op"
+        " --check` says which kernel it is, --kernels torch does without them"
+    )

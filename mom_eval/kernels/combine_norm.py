@@ -1,0 +1,34 @@
+"""What memories read, summed and normalised a head: the way out of a Mixture-of-Memories."""
+
+from torch import Tensor
+
+from mom_eval.kernels.choose import takes_triton
+from mom_eval.kernels.norm import rms_norm
+from mom_eval.kernels.routing import Rows, combine
+
+
+def combine_norm(
+    y: Tensor,
+    weights: Tensor,
+    rows: Rows | None,
+    onto: Tensor | None,
+    weight: Tensor | None,
+    *,
+    eps: float,
+    gate: Tensor | None = None,
+    activation: str = "silu",
+) -> Tensor:
+    """`rms_norm` of what `combine` gives, of y [R, HV, V] -> [L, HV, V]; not rounded in between.
+
+    Raises ValueError where one of the two does.
+    """
+    given = (y, weights, onto, weight, gate)
+    if rows is not None and len(rows.row) != len(weights):
+        raise ValueError(f"{len(rows.row)} tokens have rows and {len(weights)} have weights")
+    if takes_triton("combine_norm", "auto", given):
+        from mom_eval.kernels.norm_triton import run_combine_norm
+
+        row = None if rows is None else rows.row
+        return run_combine_norm(y, weights, row, onto, weight, eps, gate, activation)
+    o = combine(y, weights, rows, onto)
+    return rms_norm(o, weight, eps=eps, gate=gate, activation=activation)

@@ -1,0 +1,93 @@
+"""The kernels of `dispatch`: running counts, a block of choices a program.
+
+Counts of all blocks are few, so every program adds up those before it anew, and none waits.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+
+@triton.jit(do_not_specialize=["choices"])
+def _count(memories, counts, choices, M: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr):
+    """How many of BC choices are of each memory: counts [blocks, M]."""
+    block, m = tl.program_id(0), tl.arange(0, BM)
+    c = block * BC + tl.arange(0, BC)
+    memory = tl.load(memories + c, mask=c < choices, other=-1)
+    hits = (memory[:, None] == m[None, :]).to(tl.int32)
+    tl.store(counts + block * M + m, tl.sum(hits, 0), mask=m < M)
+
+
+@triton.jit
+def _counted(counts, block, blocks, M: tl.constexpr, BM: tl.constexpr, BB: tl.constexpr):
+    """Where each memory's rows begin, how many of them are before a block, and how many in all."""
+    m = tl.arange(0, BM)
+    total = tl.zeros([BM], tl.int32)
+    before = tl.zeros([BM], tl.int32)
+    for start in range(0, blocks, BB):
+        b = start + tl.arange(0, BB)
+        inside = (b < blocks)[:, None] & (m < M)[None, :]
+        count = tl.load(counts + b[:, None] * M + m[None, :], mask=inside, other=0)
+        total += tl.sum(count, 0)
+        before += tl.sum(tl.where((b < block)[:, None], count, 0), 0)
+    return tl.cumsum(total, 0) - total, before, total
+
+
+@triton.jit(do_not_specialize=["choices", "blocks"])
+def _place(
+    memories, counts, row, token, ends, choices, blocks,
+    TOP_K: tl.constexpr, M: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr, BB: tl.constexpr,
+):  # fmt: skip
+    """The rows of BC choices, and each row's token."""
+    block, m = tl.program_id(0), tl.arange(0, BM)
+    begin, before, total = _counted(counts, block, blocks, M, BM, BB)
+    if block == 0:
+        tl.store(ends + m, begin + total, mask=m < M)
+    c = block * BC + tl.arange(0, BC)
+    memory = tl.load(memories + c, mask=c < choices, other=-1)
+    hits = (memory[:, None] == m[None, :]).to(tl.int32)
+    place = (begin + before)[None, :] + tl.cumsum(hits, 0) - 1
+    place = tl.sum(tl.where(hits != 0, place, 0), 1).to(tl.int64)
+    tl.store(row + c, place, mask=c < choices)
+    tl.store(token + place, (c // TOP_K).to(tl.int64), mask=c < choices)
+
+
+@triton.jit(do_not_specialize=["choices", "blocks", "N"])
+def _bounds(
+    memories, counts, cu_seqlens, bounds, choices, blocks, N,
+    TOP_K: tl.constexpr, M: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr, BB: tl.constexpr,
+):  # fmt: skip
+    """Where the rows of sequence n begin in every memory; program N writes the end of all."""
+    n, m = tl.program_id(0), tl.arange(0, BM)
+    if n == N:
+        tl.store(bounds + N * M, choices.to(tl.int64))
+        return
+    first = (tl.load(cu_seqlens + n) * TOP_K).to(tl.int32)
+    block = first // BC
+    begin, before, _total = _counted(counts, block, blocks, M, BM, BB)
+    c = block * BC + tl.arange(0, BC)
+    memory = tl.load(memories + c, mask=c < first, other=-1)
+    before += tl.sum((memory[:, None] == m[None, :]).to(tl.int32), 0)
+    tl.store(bounds + m * N + n, (begin + before).to(tl.int64), mask=m < M)
+
+
+def run_dispatch(
+    memories: Tensor, num_memories: int, cu_seqlens: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The row [L, k], token [R], cu_seqlens [M N + 1] and ends [M] of `dispatch`."""
+    choices, top_k, N, M = memories.numel(), memories.shape[1], len(cu_seqlens) - 1, num_memories
+    memories, BM = memories.contiguous(), triton.next_power_of_2(num_memories)
+    BC = max(16, 4096 // BM)
+    blocks, meta = triton.cdiv(choices, BC), {"M": M, "BM": BM, "BC": BC}
+    row, token = torch.empty_like(memories), memories.new_empty(choices)
+    bounds, ends = memories.new_empty(M * N + 1), memories.new_zeros(M, dtype=torch.int32)
+    counts = memories.new_empty(blocks, M, dtype=torch.int32)
+    meta |= {"num_warps": 4}
+    if choices:
+        _count[(blocks,)](memories, counts, choices, **meta)
+        meta |= {"TOP_K": top_k, "BB": max(1, 1024 // BM)}
+        _place[(blocks,)](memories, counts, row, token, ends, choices, blocks, **meta)
+        _bounds[(N + 1,)](memories, counts, cu_seqlens, bounds, choices, blocks, N, **meta)
+        return row, token, bounds, ends
+    return row, token, bounds.zero_(), ends

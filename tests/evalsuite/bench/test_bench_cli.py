@@ -1,0 +1,124 @@
+"""`mom-eval bench` as a user meets it."""
+
+import csv
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from mom_eval.cli import main
+from mom_eval.evalsuite.bench import timing
+
+
+@pytest.fixture(autouse=True)
+def _brief(monkeypatch):
+    monkeypatch.setattr(timing, "SECONDS", 0.0)
+    monkeypatch.setattr("mom_eval.evalsuite.bench.floor._SIZES", {"cpu": (64, 1 << 16)})
+
+
+def cli(*words):
+    return CliRunner().invoke(main, ["bench", *map(str, words)])
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_op(tmp_path):
+    result = cli("op", "--shape", "1,20,1,8", "--shape", "2,9,2,4", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "| head-delta (Gated DeltaNet) | 1 x 20 x 1 x 8 " in result.stdout
+    rows = rows_of(tmp_path / "bench.csv")
+    assert [row["work"] for row in rows[:2]] == ["head-delta", "delta"]
+    assert len(rows) == 12
+    kept = json.loads((tmp_path / "bench.json").read_text("utf-8"))
+    assert {row["phase"] for row in kept["rows"]} == {"op"}
+    assert kept["command"].endswith("--seed 0 --shape 1,20,1,8 --shape 2,9,2,4")
+    assert kept["versions"]["torch"]
+    assert "random weights" not in result.stdout
+
+
+def test_model(tiny_mom, tmp_path):
+    words = ["model", "mamba2-tiny", f"mine={tiny_mom}", "--batch", "1", "--lengths", "12,20"]
+    result = cli(*words, "--context", "8", "--against", "hf", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    rows = rows_of(tmp_path / "bench.csv")
+    assert [(row["work"], row["phase"], row["length"]) for row in rows] == [
+        ("mamba2-tiny", "prefill", "12"),
+        ("mamba2-tiny", "prefill", "20"),
+        ("mamba2-tiny", "decode", "8"),
+        ("mine", "prefill", "12"),
+        ("mine", "prefill", "20"),
+        ("mine", "decode", "8"),
+    ]
+    first = rows[0]
+    ratio = float(first["peer_ms"]) / float(first["ms"])
+    assert float(first["peer_over_ours"]) == pytest.approx(ratio)
+    assert rows[3]["peer_ms"] == ""
+    names = {"bench.md", "bench.csv", "bench.json", "bench.png", "bench.svg"}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    assert "random weights" not in (tmp_path / "bench.md").read_text("utf-8")
+
+
+def test_suite(tmp_path):
+    words = ["suite", "mom-tiny", "--questions", 3, "--prompt", 20, "--tokens", 2]
+    table, as_json = cli(*words, "--out", tmp_path), cli(*words, "--json")
+    assert table.exit_code == as_json.exit_code == 0, table.output
+    assert "scaled to 12,000, not measured" in table.stdout
+    assert "3 questions were run, and not 12,000" in table.stdout
+    kept = json.loads(as_json.stdout)
+    assert (kept["read"], kept["written"], kept["questions"]) == (60, 6, 3)
+    (row,) = rows_of(tmp_path / "suite.csv")
+    assert row["prompt"] == "20"
+
+
+def test_a_failed_check_prints_its_table_and_exits_1(monkeypatch, tmp_path):
+    from mom_eval.evalsuite.bench import check
+
+    whole = check.check_ops
+    small = {"lengths": (1, 3), "long": 4, "sizes": ((4, 4),)}
+    monkeypatch.setattr(check, "check_ops", lambda **given: whole(**given, **small))
+    words = ["op", "--check", "--dtype", "float32", "--out", tmp_path]
+    right = cli(*words)
+    assert right.exit_code == 0, right.output
+    monkeypatch.setattr(check, "bound", lambda *_: 1e-12)
+    wrong = cli(*words)
+    assert wrong.exit_code == 1
+    assert "WRONG" in wrong.stdout
+    assert wrong.stderr.strip().splitlines()[-1].startswith("Error: 19 of 19 cases are wrong")
+    assert len(rows_of(tmp_path / "check.csv")) == 19
+
+
+WRONG = {
+    "shape": (["op", "--shape", "1,2,3"], "--shape 1,2,3 is not B,T,H,K"),
+    "zero": (["op", "--shape", "1,2,0,4"], "--shape 1,2,0,4 is not B,T,H,K"),
+    "fla": (["op", "--against", "fla", "--device", "cpu"], "--against fla needs a GPU"),
+    "fla-model": (
+        ["model", "mom-tiny", "--against", "fla", "--device", "cpu"],
+        "--against fla needs a GPU",
+    ),
+    "checked": (["op", "--check", "--against", "fla"], "--check looks at our own ops"),
+    "seed": (["op", "--seed", "-1"], "--seed -1 is below 0"),
+    "device": (["op", "--device", "abacus"], "do not run on a device 'abacus'"),
+    "name": (["model", "mom-tinny"], "did you mean mom-tiny"),
+    "folder": (["model", "./no/such"], "there is no model at ./no/such"),
+    "batch": (["model", "mom-tiny", "--batch", "0,1"], "--batch 0 is too small"),
+    "lengths": (["model", "mom-tiny", "--lengths", "0"], "--lengths 0 is too small"),
+    "context": (["model", "mom-tiny", "--context", "-1"], "--context -1 is too small"),
+    "questions": (["suite", "mom-tiny", "--questions", "0"], "--questions 0 is too small"),
+    "tokens": (["suite", "mom-tiny", "--tokens", "0"], "--tokens 0 is too small"),
+    "shared": (
+        ["suite", "mom-tiny", "--prompt", "9", "--shared", "9"],
+        "--shared 9 does not lie from 0 to below --prompt 9",
+    ),
+}
+
+
+@pytest.mark.parametrize(("words", "sentence"), WRONG.values(), ids=WRONG)
+def test_bad_input_is_one_sentence_and_exit_1(words, sentence):
+    result = cli(*words)
+    assert result.exit_code == 1, result.output
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert sentence in last

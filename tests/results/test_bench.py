@@ -1,0 +1,121 @@
+"""Tables and plots of a benchmark, from times that are given."""
+
+import json
+from csv import DictReader
+from io import StringIO
+
+import pytest
+
+from mom_eval.results.bench import Bench, Measured, Row, as_json, csv, markdown, write
+
+ABOUT = {
+    "device": "NVIDIA H200",
+    "dtype": "bfloat16",
+    "kernels": "auto",
+    "seed": 0,
+    "random_weights": True,
+    "versions": {"torch": "2.11", "triton": "3.6", "flash-linear-attention": "0.6.0"},
+    "command": "mom-eval bench model mom-340m",
+}
+
+
+def row(length: int, ours: Measured, peer: Measured | None, phase: str = "prefill", **change):
+    given = {"batch": 8, "tokens": 8 * length, "floor_ms": 4.0, "serial_ms": 9.0}
+    return Row(
+        work="mom-340m", phase=phase, length=length, ours=ours, peer=peer, **(given | change)
+    )
+
+
+@pytest.fixture
+def bench() -> Bench:
+    ours = Measured(ms=10.0, first_s=1.5, peak_bytes=3 << 30)
+    rows = [
+        row(1024, ours, Measured(ms=25.0, peak_bytes=5 << 30)),
+        row(2048, Measured(ms=160.0), Measured(note="fails here: no kernel for sm_90")),
+        row(4096, Measured(note="out of memory"), Measured(ms=50.0)),
+        row(1024, Measured(ms=0.25), Measured(error=0.5, note="wrong here"), "decode", tokens=8),
+    ]
+    rates = {"flops": 6.83e14, "bytes": 4.22e12}
+    return Bench(kind="model", rows=rows, peer="fla", rates=rates, about=ABOUT)
+
+
+def test_ratios_and_speeds():
+    one = row(1024, Measured(ms=10.0), Measured(ms=25.0))
+    assert (one.peer_ratio, one.floor_ratio) == (2.5, 2.5)
+    assert one.tokens_per_second == 819_200.0
+    none = row(1024, Measured(note="out of memory"), Measured(ms=25.0))
+    assert (none.peer_ratio, none.floor_ratio, none.tokens_per_second) == (None, None, None)
+
+
+def test_table(bench):
+    text = markdown(bench)
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[4:10]]
+    found = [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+    assert [one["ms"] for one in found] == ["10.0", "160", "out of memory", "0.250"]
+    assert [one["fla, ms"] for one in found] == ["25.0", "fails here", "50.0", "wrong here"]
+    assert [one["fla / ours"] for one in found] == ["2.50", "-", "-", "-"]
+    assert [one["Ours / floor"] for one in found] == ["2.5", "40.0", "-", "0.1"]
+    assert [one["Tokens/s"] for one in found] == ["819,200", "102,400", "-", "32,000"]
+    assert found[0]["Peak, MiB"] == "3,072"
+    assert "fla, s" not in lines[0], "a column that says nothing is left out"
+    assert "- fails here: no kernel for sm_90" in text
+    assert "683 TFLOP/s" in text
+    assert "random weights, torch 2.11, triton 3.6, flash-linear-attention 0.6.0" in text
+
+
+def test_csv_and_json_hold_every_row(bench):
+    rows = list(DictReader(StringIO(csv(bench))))
+    assert [one["peer_note"] for one in rows] == [
+        "",
+        "fails here: no kernel for sm_90",
+        "",
+        "wrong here",
+    ]
+    assert float(rows[0]["peer_over_ours"]) == 2.5
+    kept = json.loads(as_json(bench))
+    assert [one["ms"] for one in kept["rows"]] == [10.0, 160.0, None, 0.25]
+    assert kept["command"] == "mom-eval bench model mom-340m"
+
+
+def test_what_is_no_number_is_null_in_json(bench):
+    bench.rows[0] = row(1024, Measured(ms=1.0, error=float("inf")), None)
+    kept = json.loads(as_json(bench), parse_constant=lambda name: pytest.fail(name))
+    assert kept["rows"][0]["error"] is None
+
+
+def test_files_and_plots(bench, tmp_path):
+    written = {path.name for path in write(bench, tmp_path)}
+    assert written == {"bench.md", "bench.csv", "bench.json", "bench.png", "bench.svg"}
+
+
+def drawn(bench, stem="bench"):
+    from mom_eval.results.plot_bench import figures
+
+    return figures(bench)[stem]
+
+
+def test_a_plot_has_a_line_a_side_and_names_at_their_ends(bench):
+    time = drawn(bench).axes[0]
+    lines = [(list(line.get_xdata()), list(line.get_ydata())) for line in time.lines]
+    assert lines == [([1024, 2048], [10.0, 160.0]), ([1024, 4096], [25.0, 50.0])]
+    names = {text.get_text() for text in time.texts}
+    assert names == {"mom-340m: out of memory", "mom-340m, fla"}
+    assert (time.get_xscale(), time.get_yscale()) == ("log", "log")
+
+
+def test_a_figure_a_batch(bench):
+    from mom_eval.results.plot_bench import figures
+
+    bench.rows.append(row(1024, Measured(ms=1.0), None, batch=1))
+    found = figures(bench)
+    assert set(found) == {"bench-batch-1", "bench-batch-8"}
+    assert "1 sequence" in found["bench-batch-1"].get_suptitle()
+
+
+def test_a_plot_of_ops(bench):
+    op = {"phase": "op", "heads": 16, "key": 128}
+    rows = [row(2048, Measured(ms=0.3), Measured(ms=0.9), **op)]
+    figure = drawn(Bench(kind="op", rows=rows, peer="fla", rates=bench.rates, about=ABOUT))
+    (axis,) = figure.axes
+    assert [bar.get_width() for bar in axis.patches] == [0.3, 0.9]
+    assert [text.get_text() for text in axis.texts] == ["0.300", "0.900"]
