@@ -223,6 +223,7 @@ def load_lm(checkpoint: Checkpoint, options: Options) -> "LM":
     """
     import torch
 
+    from mom_eval.models.ahead import compile_kernels
     from mom_eval.models.load import load
 
     dtype = None
@@ -237,6 +238,7 @@ def load_lm(checkpoint: Checkpoint, options: Options) -> "LM":
     folder, pickled = checkpoint.folder, options.allow_pickle
     lm = load(folder, device=options.device, dtype=dtype, allow_pickle=pickled)
     lm.kernels = options.kernels
+    compile_kernels(lm)
     return lm
 
 

@@ -1,7 +1,8 @@
 """Maths on tensors: each op's equation and contract, and implementations. Knows no model."""
 
+from mom_eval.kernels.ahead import compiling
 from mom_eval.kernels.attention_step import attention_step
-from mom_eval.kernels.choose import KERNELS, preferring
+from mom_eval.kernels.choose import KERNELS, preferring, takes_triton
 from mom_eval.kernels.chunk_grid import ChunkGrid, chunk_grid
 from mom_eval.kernels.combine_norm import combine_norm
 from mom_eval.kernels.gated_delta import gated_delta
@@ -34,6 +35,7 @@ __all__ = [
     "chunk_grid",
     "combine",
     "combine_norm",
+    "compiling",
     "conv_delta_step",
     "delta_gates",
     "dispatch",
@@ -55,4 +57,5 @@ __all__ = [
     "short_conv_step",
     "swiglu",
     "take",
+    "takes_triton",
 ]

@@ -135,6 +135,8 @@ def _checked(
         axes.check(name, tensor, names)
     if axes["RM"] not in (axes["R"], axes["R"] * axes.get("M", 1)):
         raise ValueError(f"k and v have {axes['RM']} rows for {axes['R']} tokens")
+    if not (ring.is_contiguous() and state.is_contiguous()):
+        raise ValueError("ring and state must be contiguous, to be changed in place")
     return axes
 
 

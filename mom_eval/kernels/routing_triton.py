@@ -62,8 +62,11 @@ def _route(
             x_d = tl.load(row, mask=(t < L)[:, None] & (d < D)[None, :], other=0.0)
             of_m = (m < M)[:, None] & (d < D)[None, :]
             w_d = tl.load(weight + m[:, None] * D + d[None, :], mask=of_m, other=0.0)
-            product = x_d.to(tl.float32)[:, None, :] * w_d.to(tl.float32)[None, :, :]
-            given += tl.sum(product, 2)
+            if BT >= 16:
+                given = tl.dot(x_d, tl.trans(w_d).to(x_d.dtype), given, input_precision="ieee")
+            else:
+                product = x_d.to(tl.float32)[:, None, :] * w_d.to(tl.float32)[None, :, :]
+                given += tl.sum(product, 2)
         tl.store(logits + at, given, mask=inside)
     else:
         given = tl.load(logits + at, mask=inside, other=0.0).to(tl.float32)
@@ -119,9 +122,11 @@ def run_router(
     memories, weights, probabilities, logits = _empty(L, M, top_k, x.device)
     times = memories if slots is None else torch.empty_like(memories)
     BM = triton.next_power_of_2(M)
-    # A program a token where there are few, so that every unit has work; 4,096 products at a time.
-    BT = 1 if L <= 4096 else max(1, 64 // BM)
-    BD = min(max(16, 4096 // (BM * BT)), triton.next_power_of_2(D))
+    # A program a token where there are few, so that every unit has work; else as a product. Its
+    # terms are exact in half precision, as those of float32 are then.
+    BT, BD = 1, min(max(16, 4096 // BM), triton.next_power_of_2(D))
+    if L > 4096 and x.dtype == weight.dtype:
+        BT, BM, BD = 64, max(16, BM), 64
     if L:
         _route[(triton.cdiv(L, BT),)](
             x, weight.contiguous(), logits, memories, weights, probabilities,

@@ -17,6 +17,8 @@ from mom_eval.kernels.norm import L2_EPS
 from mom_eval.kernels.routing import Rows
 
 MOST_PARTS = 3
+ROWS = tl.constexpr(2048)
+"""Numbers of a tile: with 4 warps 16 a thread, so that several programs fit a multiprocessor."""
 
 
 @triton.jit(do_not_specialize=["N", "places"])
@@ -71,9 +73,14 @@ def _part(
         n, start, count = chunk_place(cu_seqlens, first, segment, chunk, N)
         begin, before = tl.load(cu_seqlens + n), tl.load(seen + n)
         past = ring + n * (W * CHANNELS) + before_part + d
-        for sub in range(0, count, 4096 // BD):
+        # Read once for all tiles: they lie W apart, so each is a load of its own.
+        taps = ()
+        for back in tl.static_range(W):
+            tap = weight + (before_part + d) * W + (W - 1 - back)
+            taps += (tl.load(tap, mask=inside, other=0.0).to(tl.float32),)
+        for sub in range(0, count, ROWS // BD):
             _tile(
-                x, token, y, weight + (before_part + d) * W, bias + before_part + d, past, eps,
+                x, token, y, taps, bias + before_part + d, past, eps,
                 x_row, begin, start + sub, start + count, before, d, inside,
                 D, UNIT, TAKE, CHANNELS, W, BIAS, SILU, BD,
             )  # fmt: skip
@@ -95,30 +102,27 @@ def _part(
 
 @triton.jit
 def _tile(
-    x, token, y, weight, bias, ring, eps, x_row, begin, start, end, before, d, inside,
+    x, token, y, taps, bias, ring, eps, x_row, begin, start, end, before, d, inside,
     D: tl.constexpr, UNIT: tl.constexpr, TAKE: tl.constexpr, CHANNELS: tl.constexpr,
     W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     """Tokens `start` on of a segment, up to `end`; what lies before it is in its ring, or zero."""
-    ROWS: tl.constexpr = 4096 // BD
-    t = start + tl.arange(0, ROWS)
-    out = tl.zeros([ROWS, BD], tl.float32)
+    t = start + tl.arange(0, ROWS // BD)
+    out = tl.zeros([ROWS // BD, BD], tl.float32)
     for back in tl.static_range(W):
-        taps = tl.load(weight + (W - 1 - back), mask=inside, other=0.0).to(tl.float32)
         here, row = (t < end) & (t >= back), begin + t - back
         if TAKE:
             row = tl.load(token + row, mask=here, other=0)
         at = row[:, None] * x_row + d[None, :]
         x_b = tl.load(x + at, mask=here[:, None] & inside[None, :], other=0.0)
-        out += x_b.to(tl.float32) * taps[None, :]
+        out += x_b.to(tl.float32) * taps[back][None, :]
     if (start < W - 1) & (before > 0):
         for back in tl.static_range(1, W):
-            taps = tl.load(weight + (W - 1 - back), mask=inside, other=0.0).to(tl.float32)
             time = before + t - back
             here = (t < end) & (t < back) & (time >= 0)
             entry = ring[None, :] + (time % W)[:, None] * CHANNELS
             old = tl.load(entry, mask=here[:, None] & inside[None, :], other=0.0)
-            out += old.to(tl.float32) * taps[None, :]
+            out += old.to(tl.float32) * taps[back][None, :]
     if BIAS:
         out += tl.load(bias, mask=inside, other=0.0).to(tl.float32)[None, :]
     if SILU:

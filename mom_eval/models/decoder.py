@@ -55,7 +55,7 @@ class Decoder:
             found = self._next.tolist()
             return {slot: found[slot] for slot in slots}
         new = torch.tensor(list(tokens.values()), device=self._device)
-        found = self._push(new, torch.tensor(slots, device=self._device)).tolist()
+        found = self.push(new, torch.tensor(slots, device=self._device)).tolist()
         return dict(zip(slots, found, strict=True))
 
     def _replay(self) -> None:
@@ -65,24 +65,25 @@ class Decoder:
             aside = torch.cuda.Stream()
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
-                self._push(self._tokens, self._rows)
+                self.push(self._tokens, self._rows)
             torch.cuda.current_stream().wait_stream(aside)
             self._rows = rows
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
-                self._next = self._push(self._tokens, self._rows)
+                self._next = self.push(self._tokens, self._rows)
         self._graph.replay()
 
-    def _push(self, tokens: Tensor, slots: Tensor) -> Tensor:
+    def push(self, tokens: Tensor, slots: Tensor) -> Tensor:
+        """`step` as tensors [R], without a graph: slots and their tokens -> the next tokens."""
         return self._lm.step(tokens, slots, self._state).argmax(-1)
 
 
 def _roomy(state: State, capacity: int) -> State:
-    """The state with attention's keys and values for so many tokens."""
+    """The state as one buffer slot after slot, attention's keys and values for so many tokens."""
     layers = [
         {name: F.pad(t, (0, 0, 0, 0, 0, capacity)) for name, t in layer.items()}
         if layer.keys() == ATTENTION
-        else layer
+        else {name: t.contiguous() for name, t in layer.items()}
         for layer in state.layers
     ]
     return State(state.seen, layers)

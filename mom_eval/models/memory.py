@@ -114,26 +114,31 @@ class Mixer(nn.Module):
         return self.memories is None or self.memories.shared
 
     def empty_state(self, sequences: int) -> dict[str, Tensor]:
-        """What the mixer keeps of sequences that it has read nothing of."""
-        like = self.out.weight
-        shapes = dict(self.family.state)
-        out = {}
-        for prefix, lead in self._kept(sequences):
-            for name, shape in shapes.items():
-                dtype = torch.promote_types(like.dtype, torch.float32)
-                out[prefix + name] = like.new_zeros(*lead, *shape, dtype=dtype)
-            if self.conv is not None:
-                channels, taps = self.conv.weight.shape
-                out[f"{prefix}ring"] = like.new_zeros(*lead, taps, channels)
-            if prefix:
-                out[f"{prefix}seen"] = like.new_zeros(*lead, dtype=torch.int64)
+        """What the mixer keeps of sequences that it has read nothing of.
+
+        Routed memories' states lie memory after memory, as their segments do: so no call copies
+        them before it changes them.
+        """
+        out = self._empty(sequences) if self.shared else {}
+        if self.memories is not None:
+            M = self.memories.num_memories
+            seen = torch.zeros(M * sequences, dtype=torch.int64, device=self.out.weight.device)
+            routed = self._empty(M * sequences) | {"seen": seen}
+            for name, kept in routed.items():
+                out[ROUTED + name] = kept.unflatten(0, (M, sequences)).transpose(0, 1)
         return out
 
-    def _kept(self, sequences: int) -> list[tuple[str, tuple[int, ...]]]:
-        own = [("", (sequences,))] if self.shared else []
-        if self.memories is None:
-            return own
-        return [(ROUTED, (sequences, self.memories.num_memories)), *own]
+    def _empty(self, segments: int) -> dict[str, Tensor]:
+        like = self.out.weight
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        out = {
+            name: like.new_zeros(segments, *shape, dtype=dtype)
+            for name, shape in self.family.state.items()
+        }
+        if self.conv is not None:
+            channels, taps = self.conv.weight.shape
+            out["ring"] = like.new_zeros(segments, taps, channels)
+        return out
 
     def forward(
         self,

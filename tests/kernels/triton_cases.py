@@ -30,6 +30,7 @@ from mom_eval.kernels import (
     swiglu,
 )
 from mom_eval.models import packed
+from mom_eval.models.ahead import compile_kernels
 from mom_eval.models.decoder import Decoder
 from tests.kernels.conftest import gated_delta_case
 from tests.models.shapes import CASES, new_model, sequences
@@ -337,3 +338,26 @@ def test_models(relative, name):
             step = model.step(token, torch.tensor([0, 1, 2], device=DEVICE), decoder._state)
         out[model.kernels] = torch.cat([first.logits, next.logits, step])
     assert relative(out["triton"], out["torch"]) < 1e-4
+
+
+@pytest.mark.skipif(not GPU, reason="the interpreter compiles nothing")
+@pytest.mark.parametrize("name", MODELS)
+def test_what_is_compiled_ahead_is_all_that_is_launched(name, monkeypatch):
+    from triton import knobs
+
+    compiled = []
+    model = new_model(CASES[name]).to(DEVICE)
+    torch.ones(1, device=DEVICE).sum()
+    monkeypatch.setattr(
+        knobs.runtime, "jit_post_compile_hook", lambda **what: compiled.append(what["repr"])
+    )
+    compile_kernels(model)
+    ahead = list(compiled)
+    with torch.inference_mode():
+        first = model(*packed(sequences(70, 3, 1), DEVICE))
+        model(*packed(sequences(2, 5000, 1), DEVICE), first.state)
+        decoder = Decoder(model, 3, capacity=80)
+        decoder.write([0, 1, 2], first.state)
+        decoder.step({0: 3, 2: 4})
+    assert ahead
+    assert compiled == ahead

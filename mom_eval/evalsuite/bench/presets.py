@@ -9,6 +9,7 @@ from mom_eval.evalsuite.bench.machine import Machine
 from mom_eval.evalsuite.checkpoints import find
 from mom_eval.evalsuite.subjects import Options, load_lm
 from mom_eval.models import FAMILIES, LM, AttentionOptions, Memories, ModelConfig, cast
+from mom_eval.models.ahead import compile_kernels
 
 _GATED = FAMILIES["gated_deltanet"].Options
 _LARGE = ModelConfig(
@@ -75,6 +76,7 @@ def model(name: str, machine: Machine, *, allow_pickle: bool = False) -> tuple[s
             lm = LM(PRESETS[name])
         lm.reset_parameters()
         cast(lm, machine.dtype).kernels = machine.kernels
+        compile_kernels(lm)
         return name, lm.eval().requires_grad_(False)
     if "/" not in name and "=" not in name and "." not in name:
         raise SettingError(

@@ -1,0 +1,55 @@
+"""Compiling kernels before they are needed, side by side.
+
+A kernel is compiled where it is first launched, so a first call compiles one after another. Here a
+call is made in which kernels are compiled in threads and not launched: with zeros in place of what
+they would have written, so that nothing of it reaches beyond its tensors.
+"""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Final
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_EMPTY: Final = {
+    torch.ops.aten.empty.memory_format,
+    torch.ops.aten.empty_like.default,
+    torch.ops.aten.empty_strided.default,
+    torch.ops.aten.new_empty.default,
+    torch.ops.aten.new_empty_strided.default,
+}
+
+
+class _Zeros(TorchDispatchMode):
+    """Memory that nobody has written is zero."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> torch.Tensor:
+        out = func(*args, **(kwargs or {}))
+        return out.zero_() if func in _EMPTY else out
+
+
+@contextmanager
+def compiling() -> Iterator[None]:
+    """Triton's kernels that are called inside are compiled, together, and not launched.
+
+    What ops return inside means nothing. Needs a GPU, and triton.
+    """
+    from triton import AsyncCompileMode
+    from triton.runtime.jit import JITFunction
+
+    launch = JITFunction.run
+
+    def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **meta: Any) -> Any:
+        return launch(self, *args, grid=grid, warmup=True, **meta)
+
+    with ThreadPoolExecutor(os.cpu_count()) as threads, AsyncCompileMode(threads), _Zeros():
+        JITFunction.run = compile_only
+        try:
+            yield
+        finally:
+            JITFunction.run = launch
