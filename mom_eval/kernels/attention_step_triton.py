@@ -10,6 +10,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mom_eval.kernels.blocks import cdiv, power_of_2
+
 PROGRAMS = 4096
 """Parts of all rows and heads together, if there are as many blocks: several a multiprocessor."""
 FEW = tl.constexpr(16)
@@ -146,10 +148,10 @@ def run_attention_step(
     (rows, H, K), (_, C, HKV, _) = q.shape, k.shape
     assert k.is_contiguous() and v.is_contiguous()
     # 16 is what a product of matrices asks for.
-    BK = max(16, triton.next_power_of_2(K))
+    BK = max(16, power_of_2(K))
     BLOCK = max(16, 4096 // BK)
     q, window = q.contiguous(), C if window is None else window
-    most = triton.cdiv(min(C, window), BLOCK)
+    most = cdiv(min(C, window), BLOCK)
     count = max(1, min(most, PROGRAMS // max(1, rows * HKV)))
     parts = q.new_empty(rows, H, count, K, dtype=torch.float32)
     weights = q.new_empty(rows, H, count, 2, dtype=torch.float32)
@@ -162,7 +164,7 @@ def run_attention_step(
     else:
         _attend_group[(rows, HKV, count)](
             *kept, K=K, BK=BK, BLOCK=BLOCK, GROUP=H // HKV,
-            BG=max(16, triton.next_power_of_2(H // HKV)), num_warps=4,
+            BG=max(16, power_of_2(H // HKV)), num_warps=4,
         )  # fmt: skip
     _join[(rows, H)](
         parts, weights, o, slots, positions, window, H, count,

@@ -82,12 +82,17 @@ def _why_not(tensors: tuple[Tensor | None, ...], backward: bool) -> str | None:
     given = [x for x in tensors if x is not None]
     if not _installed():
         return "triton is not installed"
-    if not (all(x.is_cuda for x in given) or interpreted()):
-        return "the tensors are on the CPU"
-    if any(x.dtype == torch.float64 for x in given):
-        return "it knows no float64"
-    if not backward and torch.is_grad_enabled() and any(x.requires_grad for x in given):
-        return NO_GRADIENT
+    # Loops, not generators: a pass of a model asks hundreds of times while a GPU waits.
+    for x in given:
+        if not x.is_cuda and not interpreted():
+            return "the tensors are on the CPU"
+    for x in given:
+        if x.dtype == torch.float64:
+            return "it knows no float64"
+    if not backward and torch.is_grad_enabled():
+        for x in given:
+            if x.requires_grad:
+                return NO_GRADIENT
     return None
 
 

@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mom_eval.kernels.blocks import cdiv
 from mom_eval.kernels.chunk_grid import CHUNK, ChunkGrid
 
 
@@ -48,7 +49,7 @@ def lay_chunks(cu_seqlens: Tensor, length: int) -> ChunkGrid:
     """The grid of a stream of `length` tokens."""
     N, first = len(cu_seqlens) - 1, cu_seqlens.new_empty(len(cu_seqlens))
     segment = cu_seqlens.new_empty(length // CHUNK + N)
-    _lay[(triton.cdiv(len(segment), 128),)](
+    _lay[(cdiv(len(segment), 128),)](
         cu_seqlens, first, segment, N, len(segment), BN=64, BP=128, num_warps=4
     )
     return ChunkGrid(cu_seqlens, first, segment)

@@ -8,6 +8,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mom_eval.kernels.blocks import cdiv, power_of_2
+
 
 @triton.jit(do_not_specialize=["choices"])
 def _count(memories, counts, choices, M: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr):
@@ -77,9 +79,9 @@ def run_dispatch(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The row [L, k], token [R], cu_seqlens [M N + 1] and ends [M] of `dispatch`."""
     choices, top_k, N, M = memories.numel(), memories.shape[1], len(cu_seqlens) - 1, num_memories
-    memories, BM = memories.contiguous(), triton.next_power_of_2(num_memories)
+    memories, BM = memories.contiguous(), power_of_2(num_memories)
     BC = max(16, 4096 // BM)
-    blocks, meta = triton.cdiv(choices, BC), {"M": M, "BM": BM, "BC": BC}
+    blocks, meta = cdiv(choices, BC), {"M": M, "BM": BM, "BC": BC}
     row, token = torch.empty_like(memories), memories.new_empty(choices)
     bounds, ends = memories.new_empty(M * N + 1), memories.new_zeros(M, dtype=torch.int32)
     counts = memories.new_empty(blocks, M, dtype=torch.int32)

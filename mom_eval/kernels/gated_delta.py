@@ -78,7 +78,7 @@ def gated_delta(
         from mom_eval.kernels.gated_delta_triton import chunked_triton
 
         grid = grid or lay_chunks(segments, len(v))
-        return chunked_triton(q, k, v, g, beta, scale, state, grid)
+        return chunked_triton(q, k, v, g, beta, scale, state.contiguous(), grid)
     run = chosen("impl", impl, IMPLEMENTATIONS)
     dtype, heads = compute_dtype(v), axes["HV"] // axes["H"]
     if heads > 1:

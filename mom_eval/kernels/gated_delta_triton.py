@@ -1,9 +1,9 @@
 """`gated_delta` on a GPU: `prepare` for all chunks at once, then `scan` along each segment."""
 
 import torch
-import triton
 from torch import Tensor
 
+from mom_eval.kernels.blocks import cdiv, power_of_2
 from mom_eval.kernels.chunk_grid import CHUNK, ChunkGrid
 from mom_eval.kernels.prepare_triton import prepare_channel, prepare_head
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD, scan
@@ -44,18 +44,18 @@ def chunked_triton(
         k_in = torch.empty_like(q_in) if delta else k_out
         prepare_channel[places](
             q, k, gates, beta, P, T, solved, q_in, k_in, k_out, G, *grid, scale, *sizes,
-            BK=max(16, min(32, triton.next_power_of_2(K))), num_warps=4, **meta,
+            BK=max(16, min(32, power_of_2(K))), num_warps=4, **meta,
         )  # fmt: skip
     else:
         gate = 0 if g is None else HEAD.value
         G = state.new_empty(length, HV) if gate else state
         prepare_head[places](
             q, k, gates, beta, P, T, solved, G, *grid, scale, *sizes,
-            GATE=gate, BK=max(16, min(64, triton.next_power_of_2(K))), num_warps=4, **meta,
+            GATE=gate, BK=max(16, min(64, power_of_2(K))), num_warps=4, **meta,
         )  # fmt: skip
     o, after = v.new_empty(length, HV, V), torch.empty_like(state)
     BK, BV, warps, stages = _blocks(K, V, gate, operand, delta)
-    scan[(triton.cdiv(V, BV), HV, N)](
+    scan[(cdiv(V, BV), HV, N)](
         q_in, k_in, k_out, v, P, T, G, o, state, after, grid.cu_seqlens, grid.first, scale,
         q_in.stride(0), k_in.stride(0), v.stride(0), H, HV,
         V=V, GATE=gate, BK=BK, BV=BV, num_warps=warps, num_stages=stages, **meta,
@@ -76,9 +76,9 @@ def _blocks(K: int, V: int, gate: int, operand: torch.dtype, delta: bool) -> tup
     room for 32 above K = 128. A second stage hides the loads of the next chunk up to K = 256; a
     third pays with the delta rule, whose products wait for each other.
     """
-    BK = max(16, triton.next_power_of_2(K))
+    BK = max(16, power_of_2(K))
     if operand == torch.float32:
-        BV = min(64 if BK <= 128 else 32, max(16, triton.next_power_of_2(V)))
+        BV = min(64 if BK <= 128 else 32, max(16, power_of_2(V)))
         return BK, BV, 4 if BK <= 128 else 8, 1
     if BK <= 128:
         return BK, 64, 4, 3 if delta and gate != CHANNEL.value else 2

@@ -5,6 +5,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mom_eval.kernels.blocks import cdiv, power_of_2
+
 
 @triton.jit(do_not_specialize=["L", "H", "a_row", "b_row"])
 def _delta_gates(
@@ -30,11 +32,11 @@ def run_delta_gates(
 ) -> tuple[Tensor, Tensor]:
     """`delta_gates` of what it has checked."""
     a, b = (x if x.stride(1) == 1 else x.contiguous() for x in (a, b))
-    (L, H), BH = a.shape, triton.next_power_of_2(a.shape[1])
+    (L, H), BH = a.shape, power_of_2(a.shape[1])
     g, beta = (a.new_empty(L, H, dtype=torch.float32) for _ in range(2))
     BT = max(1, 512 // BH)
     if L:
-        _delta_gates[(triton.cdiv(L, BT),)](
+        _delta_gates[(cdiv(L, BT),)](
             a, b, A_log.contiguous(), dt_bias.contiguous(), g, beta, L, H, a.stride(0), b.stride(0),
             most, BT=BT, BH=BH,
         )  # fmt: skip

@@ -8,6 +8,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mom_eval.kernels.blocks import cdiv, power_of_2
 from mom_eval.kernels.norm import L2_EPS
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD
 from mom_eval.kernels.step_triton import newest, rows_of, value_block, written
@@ -83,8 +84,8 @@ def run_conv_delta_step(
     gates, strength = (v if x is None else rows_of(x) for x in (g, beta))
     top_k = 0 if memories is None else memories.shape[1]
     o = v.new_empty(times.numel(), HV, V)
-    BK, BV = triton.next_power_of_2(K), value_block(K, V)
-    _conv_delta_step[(triton.cdiv(V, BV), HV, len(o))](
+    BK, BV = power_of_2(K), value_block(K, V)
+    _conv_delta_step[(cdiv(V, BV), HV, len(o))](
         q, k, v, gates, strength, weight.contiguous(), weight if bias is None else bias, ring,
         state, o, slots, times, slots if memories is None else memories, K**-0.5, L2_EPS,
         q.stride(0), k.stride(0), v.stride(0), gates.stride(0), strength.stride(0),

@@ -5,6 +5,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mom_eval.kernels.blocks import cdiv, power_of_2
+
 ACTIVATIONS = {"silu": 1, "sigmoid": 2}
 
 
@@ -60,10 +62,10 @@ def run_add_norm(x: Tensor, y: Tensor, weight: Tensor, eps: float) -> tuple[Tens
     x, y = (part if part.stride(1) == 1 else part.contiguous() for part in (x, y))
     (L, D), dtype = x.shape, torch.promote_types(x.dtype, y.dtype)
     total, normed = x.new_empty(L, D, dtype=dtype), x.new_empty(L, D, dtype=weight.dtype)
-    BD = triton.next_power_of_2(D)
+    BD = power_of_2(D)
     rows = max(1, 2048 // BD)
     if L:
-        _add_norm[(triton.cdiv(L, rows),)](
+        _add_norm[(cdiv(L, rows),)](
             x, y, weight, total, normed, L, eps, x.stride(0), y.stride(0),
             D=D, BD=BD, ROWS=rows, num_warps=4,
         )  # fmt: skip
@@ -116,12 +118,12 @@ def run_combine_norm(
 ) -> Tensor:
     """`combine_norm` of x [R, HV, V] and what it has checked."""
     (L, top_k), (_, HV, V), x = weights.shape, x.shape, x.contiguous()
-    y, BV = x.new_empty(L, HV, V), triton.next_power_of_2(V)
+    y, BV = x.new_empty(L, HV, V), power_of_2(V)
     gate = None if gate is None else _two_axes(gate)
     given, rows = x if gate is None else gate, max(1, 2048 // BV)
     unit = _unit(given)
     if L:
-        _combine_norm[(triton.cdiv(L * HV, rows),)](
+        _combine_norm[(cdiv(L * HV, rows),)](
             x, weights.contiguous(), weights if row is None else row.contiguous(),
             x if onto is None else onto.contiguous(), x if weight is None else weight, given, y,
             L * HV, HV, eps, given.stride(0) // unit, given.stride(1),
@@ -145,12 +147,12 @@ def run_norm(
     D, y = x.shape[-1], x.new_empty(x.shape)
     x = _two_axes(x)
     gate = None if gate is None else _two_axes(gate)
-    vectors, B, BD = x.shape[0] * x.shape[1], x.shape[1], triton.next_power_of_2(D)
+    vectors, B, BD = x.shape[0] * x.shape[1], x.shape[1], power_of_2(D)
     rows = max(1, 2048 // BD)
     given = x if gate is None else gate
     unit = _unit(x, given)
     if vectors:
-        _norm[(triton.cdiv(vectors, rows),)](
+        _norm[(cdiv(vectors, rows),)](
             x, x if weight is None else weight, given, y, vectors, B, eps,
             x.stride(0) // unit, x.stride(1), given.stride(0) // unit, given.stride(1),
             D=D, BD=BD, ROWS=rows, MEAN=mean, WEIGHT=weight is not None,

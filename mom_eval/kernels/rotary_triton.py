@@ -7,6 +7,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mom_eval.kernels.blocks import cdiv, power_of_2
+
 HEADS = 4
 """Heads a program, which reads the sines and cosines of its rows once for them."""
 FEW = 1024
@@ -94,10 +96,10 @@ def run_rotations(positions: Tensor, width: int, theta: float, dtype: torch.dtyp
     """`rotations` of what it has checked."""
     L, half = len(positions), width // 2
     turns = torch.empty(L, 2, half, dtype=dtype, device=positions.device)
-    BH = triton.next_power_of_2(half)
+    BH = power_of_2(half)
     rows = max(1, 512 // BH)
     if L:
-        _rotations[(triton.cdiv(L, rows),)](
+        _rotations[(cdiv(L, rows),)](
             positions.contiguous(), turns, L, STEP=math.log2(theta) / half,
             FIRST=math.log2(2 * math.pi), HALF=half, BH=BH, ROWS=rows, num_warps=2,
         )  # fmt: skip
@@ -140,11 +142,11 @@ def _launch(
 ) -> Tensor:
     (L, H, K), HKV = q.shape, k.shape[1]
     q, k, v = (x if x[:1].is_contiguous() else x.contiguous() for x in (q, k, v))
-    o, BH = q.new_empty(L, H, K), triton.next_power_of_2(K // 2)
+    o, BH = q.new_empty(L, H, K), power_of_2(K // 2)
     rows, heads = max(1, 512 // BH), HEADS if L >= FEW else 1
-    q_blocks, k_blocks = triton.cdiv(H, heads), triton.cdiv(HKV, heads)
+    q_blocks, k_blocks = cdiv(H, heads), cdiv(HKV, heads)
     if L:
-        _rotary[(triton.cdiv(L, rows), q_blocks + 2 * k_blocks)](
+        _rotary[(cdiv(L, rows), q_blocks + 2 * k_blocks)](
             q, k, v, turns.contiguous(), o, keys, values, slots, positions,
             L, keys.shape[1], H, HKV, q_blocks, k_blocks, q.stride(0), k.stride(0), v.stride(0),
             K=K, BH=BH, ROWS=rows, HEADS=heads, APPEND=append, num_warps=2,

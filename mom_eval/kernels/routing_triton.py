@@ -5,6 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mom_eval.kernels.blocks import cdiv, power_of_2
 from mom_eval.kernels.routing import Routes
 
 
@@ -31,8 +32,8 @@ def run_combine(y: Tensor, weights: Tensor, row: Tensor | None, onto: Tensor | N
     (L, top_k), D = weights.shape, y[:1].numel() if len(y) else 0
     y, out = y.contiguous(), y.new_empty(L, *y.shape[1:])
     if L and D:
-        BD = min(1024, triton.next_power_of_2(D))
-        _combine[(L, triton.cdiv(D, BD))](
+        BD = min(1024, power_of_2(D))
+        _combine[(L, cdiv(D, BD))](
             y, weights.contiguous(), weights if row is None else row.contiguous(),
             y if onto is None else onto.contiguous(), out, D,
             TOP_K=top_k, ROW=row is not None, ONTO=onto is not None, BD=BD, num_warps=4,
@@ -71,9 +72,11 @@ def _route(
     else:
         given = tl.load(logits + at, mask=inside, other=0.0).to(tl.float32)
     given = tl.where((m < M)[None, :], tl.where((t < L)[:, None], given, 0.0), -float("inf"))
-    left = given
+    # What is no number counts as the largest, as in torch: choices are memories whatever is given.
+    ranked = tl.where(given == given, given, float("inf"))
+    left = ranked
     most = tl.max(left, 1)
-    share = tl.exp(left - most[:, None])
+    share = tl.exp(given - most[:, None])
     tl.store(probabilities + at, share / tl.sum(share, 1)[:, None], mask=inside)
     chosen = tl.zeros([BT], tl.float32)
     for _ in tl.static_range(TOP_K):
@@ -82,7 +85,7 @@ def _route(
         first = tl.min(tl.where(left == best[:, None], m[None, :], BM), 1)
         left = tl.where(m[None, :] == first[:, None], -float("inf"), left)
     # The same once more, now that the sum of the chosen is known.
-    left = given
+    left = ranked
     for j in tl.static_range(TOP_K):
         best = tl.max(left, 1)
         first = tl.min(tl.where(left == best[:, None], m[None, :], BM), 1)
@@ -102,10 +105,10 @@ def run_route(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
     """The memories, weights and probabilities of `route`, of logits that it has checked."""
     (L, M), logits = logits.shape, logits.contiguous()
     memories, weights, probabilities, _ = _empty(L, M, top_k, logits.device)
-    BM = triton.next_power_of_2(M)
+    BM = power_of_2(M)
     BT = max(1, 256 // BM)
     if L:
-        _route[(triton.cdiv(L, BT),)](
+        _route[(cdiv(L, BT),)](
             logits, logits, logits, memories, weights, probabilities, memories, memories, memories,
             L, M, 0,
             D=0, TOP_K=top_k, STEP=False, BM=BM, BT=BT, BD=1, num_warps=1,
@@ -121,14 +124,14 @@ def run_router(
     x = x if x.stride(1) == 1 else x.contiguous()
     memories, weights, probabilities, logits = _empty(L, M, top_k, x.device)
     times = memories if slots is None else torch.empty_like(memories)
-    BM = triton.next_power_of_2(M)
+    BM = power_of_2(M)
     # A program a token where there are few, so that every unit has work; else as a product. Its
     # terms are exact in half precision, as those of float32 are then.
-    BT, BD = 1, min(max(16, 4096 // BM), triton.next_power_of_2(D))
+    BT, BD = 1, min(max(16, 4096 // BM), power_of_2(D))
     if L > 4096 and x.dtype == weight.dtype:
         BT, BM, BD = 64, max(16, BM), 64
     if L:
-        _route[(triton.cdiv(L, BT),)](
+        _route[(cdiv(L, BT),)](
             x, weight.contiguous(), logits, memories, weights, probabilities,
             *(memories if y is None else y for y in (slots, seen)), times, L, M, x.stride(0),
             D=D, TOP_K=top_k, STEP=slots is not None, BM=BM, BT=BT, BD=BD, num_warps=4,

@@ -5,6 +5,7 @@ A batch is a packed stream: `L` tokens of `N` sequences one after another, seque
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
 
@@ -23,15 +24,24 @@ class Axes(dict[str, int]):
         Raises ValueError, naming the tensor and the axis, where the number of axes or a size
         differs.
         """
-        names = axes.split()
-        wanted = f"[{', '.join(names)}]"
-        if x.ndim != len(names):
-            raise ValueError(f"{name} must be {wanted}, but has shape {list(x.shape)}")
-        for axis, size in zip(names, x.shape, strict=True):
+        names, shape = _split(axes), x.shape
+        if len(shape) != len(names):
+            raise ValueError(f"{name} must be {_shown(names)}, but has shape {list(shape)}")
+        for axis, size in zip(names, shape, strict=True):
             if self.setdefault(axis, size) != size:
                 raise ValueError(
-                    f"axis {axis} of {name} {wanted} must be {self[axis]}, but it is {size}"
+                    f"axis {axis} of {name} {_shown(names)} must be {self[axis]}, but it is {size}"
                 )
+
+
+@lru_cache
+def _split(axes: str) -> list[str]:
+    """Once each: ops check hundreds of tensors a pass, and a GPU waits for the host meanwhile."""
+    return axes.split()
+
+
+def _shown(names: list[str]) -> str:
+    return f"[{', '.join(names)}]"
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:

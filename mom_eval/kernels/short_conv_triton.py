@@ -11,6 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mom_eval.kernels.blocks import cdiv, power_of_2
 from mom_eval.kernels.chunk_grid import ChunkGrid
 from mom_eval.kernels.chunk_grid_triton import chunk_place
 from mom_eval.kernels.norm import L2_EPS
@@ -152,10 +153,9 @@ def run_short_conv(
     y = [part.new_empty(length, part.shape[1]) for part in x]
     stride = 8 if all(part.stride(0) % 8 == 0 for part in x) else 1
     widths = [
-        heads or min(256, triton.next_power_of_2(part.shape[1]))
-        for part, heads in zip(x, unit, strict=True)
+        heads or min(256, power_of_2(part.shape[1])) for part, heads in zip(x, unit, strict=True)
     ]
-    blocks = sum(triton.cdiv(p.shape[1], width) for p, width in zip(x, widths, strict=True))
+    blocks = sum(cdiv(p.shape[1], width) for p, width in zip(x, widths, strict=True))
     absent = MOST_PARTS - len(x)
     meta = {"STRIDE": stride, "W": weight.shape[1], "BIAS": bias is not None}
     for i in range(MOST_PARTS):

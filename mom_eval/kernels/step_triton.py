@@ -4,6 +4,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mom_eval.kernels.blocks import cdiv, power_of_2
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD
 
 
@@ -98,8 +99,8 @@ def run_step(
     gate = 0 if g is None else (HEAD if g.ndim == 2 else CHANNEL).value
     gates, strength = (v if x is None else rows_of(x) for x in (g, beta))
     o = v.new_empty(rows, HV, V)
-    BK, BV = triton.next_power_of_2(K), value_block(K, V)
-    _step[(triton.cdiv(V, BV), HV, rows)](
+    BK, BV = power_of_2(K), value_block(K, V)
+    _step[(cdiv(V, BV), HV, rows)](
         q, k, v, gates, strength, o, state, slots, scale,
         q.stride(0), k.stride(0), v.stride(0), gates.stride(0), strength.stride(0), H, HV,
         K=K, V=V, GATE=gate, DELTA=beta is not None, BK=BK, BV=BV, num_warps=4,
@@ -119,8 +120,8 @@ def run_conv_step(
     """`short_conv_step` of what it has checked."""
     rows, D = x.shape
     x, y = rows_of(x), x.new_empty(rows, D)
-    BD = min(512, triton.next_power_of_2(D))
-    _conv_step[(triton.cdiv(D, BD), rows)](
+    BD = min(512, power_of_2(D))
+    _conv_step[(cdiv(D, BD), rows)](
         x, weight.contiguous(), weight if bias is None else bias, y, ring, times, slots,
         x.stride(0), D, W=weight.shape[1], BIAS=bias is not None, SILU=activation == "silu",
         BD=BD, num_warps=4,
@@ -130,7 +131,7 @@ def run_conv_step(
 
 def value_block(K: int, V: int) -> int:
     """Columns of a state that a program has: 8,192 numbers are 64 registers of a thread."""
-    return min(triton.next_power_of_2(V), max(16, 8192 // triton.next_power_of_2(K)))
+    return min(power_of_2(V), max(16, 8192 // power_of_2(K)))
 
 
 def rows_of(x: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from mom_eval.kernels.blocks import cdiv, power_of_2
+
 
 @triton.jit
 def _swiglu(x, y, D, BD: tl.constexpr):
@@ -18,6 +20,6 @@ def run_swiglu(x: Tensor) -> Tensor:
     L, D = len(x), x.shape[1] // 2
     y = x.new_empty(L, D)
     if L:
-        BD = min(1024, triton.next_power_of_2(D))
-        _swiglu[(L, triton.cdiv(D, BD))](x.contiguous(), y, D, BD=BD, num_warps=4)
+        BD = min(1024, power_of_2(D))
+        _swiglu[(L, cdiv(D, BD))](x.contiguous(), y, D, BD=BD, num_warps=4)
     return y
