@@ -8,18 +8,22 @@ from mom_eval.kernels.combine_norm import combine_norm
 from mom_eval.kernels.gated_delta import gated_delta
 from mom_eval.kernels.gated_slot import gated_slot
 from mom_eval.kernels.gates import delta_gates
-from mom_eval.kernels.mixer_step import conv_delta_step, router_step
+from mom_eval.kernels.mixer_step import Own, conv_delta_step, entries, router_step
 from mom_eval.kernels.norm import add_norm, l2_norm, rms_norm
 from mom_eval.kernels.rotary import rotary, rotary_append, rotations
 from mom_eval.kernels.routing import (
+    Joined,
+    Part,
     Routes,
     Rows,
+    Taken,
     combine,
     dispatch,
     grouped_linear,
     route,
     router,
     take,
+    whole,
 )
 from mom_eval.kernels.short_conv import short_conv
 from mom_eval.kernels.step import gated_delta_step, gated_slot_step, short_conv_step
@@ -28,8 +32,12 @@ from mom_eval.kernels.swiglu import swiglu
 __all__ = [
     "KERNELS",
     "ChunkGrid",
+    "Joined",
+    "Own",
+    "Part",
     "Routes",
     "Rows",
+    "Taken",
     "add_norm",
     "attention_step",
     "chunk_grid",
@@ -39,6 +47,7 @@ __all__ = [
     "conv_delta_step",
     "delta_gates",
     "dispatch",
+    "entries",
     "gated_delta",
     "gated_delta_step",
     "gated_slot",
@@ -58,4 +67,5 @@ __all__ = [
     "swiglu",
     "take",
     "takes_triton",
+    "whole",
 ]

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 import torch
@@ -23,6 +24,14 @@ _EMPTY: Final = {
 }
 
 
+_launching: ContextVar[bool] = ContextVar("launching", default=True)
+
+
+def launching() -> bool:
+    """Do kernels write their results, or are they compiled only?"""
+    return _launching.get()
+
+
 class _Zeros(TorchDispatchMode):
     """Memory that nobody has written is zero."""
 
@@ -31,6 +40,17 @@ class _Zeros(TorchDispatchMode):
     ) -> torch.Tensor:
         out = func(*args, **(kwargs or {}))
         return out.zero_() if func in _EMPTY else out
+
+
+@contextmanager
+def unlaunched() -> Iterator[None]:
+    """What kernels would have written is zero, and what must not be is made in torch."""
+    token = _launching.set(False)
+    try:
+        with _Zeros():
+            yield
+    finally:
+        _launching.reset(token)
 
 
 @contextmanager
@@ -47,7 +67,7 @@ def compiling() -> Iterator[None]:
     def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **meta: Any) -> Any:
         return launch(self, *args, grid=grid, warmup=True, **meta)
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads, AsyncCompileMode(threads), _Zeros():
+    with ThreadPoolExecutor(os.cpu_count()) as threads, AsyncCompileMode(threads), unlaunched():
         JITFunction.run = compile_only
         try:
             yield

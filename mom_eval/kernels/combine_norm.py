@@ -3,8 +3,9 @@
 from torch import Tensor
 
 from mom_eval.kernels.choose import takes_triton
-from mom_eval.kernels.norm import rms_norm
+from mom_eval.kernels.norm import ACTIVATIONS, rms_norm
 from mom_eval.kernels.routing import Rows, combine
+from mom_eval.kernels.shapes import Axes, chosen
 
 
 def combine_norm(
@@ -18,11 +19,21 @@ def combine_norm(
     gate: Tensor | None = None,
     activation: str = "silu",
 ) -> Tensor:
-    """`rms_norm` of what `combine` gives, of y [R, HV, V] -> [L, HV, V]; not rounded in between.
+    """`rms_norm` of what `combine` gives, of y [R, HV, V] -> [L, HV, V]; see there for arguments.
 
-    Raises ValueError where one of the two does.
+    In Triton not rounded in between. Raises ValueError where one of the two does.
     """
-    given = (y, weights, onto, weight, gate)
+    chosen("activation", activation, ACTIVATIONS)
+    given, axes = (y, weights, onto, weight, gate), Axes()
+    for name, x, names in (
+        ("y", y, "R HV V"),
+        ("weights", weights, "L k"),
+        ("onto", onto, "L HV V"),
+        ("weight", weight, "V"),
+        ("gate", gate, "L HV V"),
+    ):
+        if x is not None:
+            axes.check(name, x, names)
     if rows is not None and len(rows.row) != len(weights):
         raise ValueError(f"{len(rows.row)} tokens have rows and {len(weights)} have weights")
     if takes_triton("combine_norm", "auto", given):

@@ -9,6 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from mom_eval.kernels.blocks import cdiv, power_of_2
+from mom_eval.kernels.routing import Rows
 
 
 @triton.jit(do_not_specialize=["choices"])
@@ -38,10 +39,10 @@ def _counted(counts, block, blocks, M: tl.constexpr, BM: tl.constexpr, BB: tl.co
 
 @triton.jit(do_not_specialize=["choices", "blocks"])
 def _place(
-    memories, counts, row, token, ends, choices, blocks,
-    TOP_K: tl.constexpr, M: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr, BB: tl.constexpr,
+    memories, counts, row, token, ends, choices, blocks, TOP_K: tl.constexpr, SHARED: tl.constexpr,
+    M: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr, BB: tl.constexpr,
 ):  # fmt: skip
-    """The rows of BC choices, and each row's token."""
+    """The rows of BC choices, behind those of the tokens' own, and each row's token."""
     block, m = tl.program_id(0), tl.arange(0, BM)
     begin, before, total = _counted(counts, block, blocks, M, BM, BB)
     if block == 0:
@@ -50,7 +51,9 @@ def _place(
     memory = tl.load(memories + c, mask=c < choices, other=-1)
     hits = (memory[:, None] == m[None, :]).to(tl.int32)
     place = (begin + before)[None, :] + tl.cumsum(hits, 0) - 1
-    place = tl.sum(tl.where(hits != 0, place, 0), 1).to(tl.int64)
+    own = choices // TOP_K if SHARED else 0
+    tl.store(token + c, c.to(tl.int64), mask=c < own)
+    place = own + tl.sum(tl.where(hits != 0, place, 0), 1).to(tl.int64)
     tl.store(row + c, place, mask=c < choices)
     tl.store(token + place, (c // TOP_K).to(tl.int64), mask=c < choices)
 
@@ -58,38 +61,45 @@ def _place(
 @triton.jit(do_not_specialize=["choices", "blocks", "N"])
 def _bounds(
     memories, counts, cu_seqlens, bounds, choices, blocks, N,
-    TOP_K: tl.constexpr, M: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr, BB: tl.constexpr,
+    TOP_K: tl.constexpr, SHARED: tl.constexpr,
+    M: tl.constexpr, BM: tl.constexpr, BC: tl.constexpr, BB: tl.constexpr,
 ):  # fmt: skip
     """Where the rows of sequence n begin in every memory; program N writes the end of all."""
     n, m = tl.program_id(0), tl.arange(0, BM)
+    own = choices // TOP_K if SHARED else 0
+    behind = bounds + (N if SHARED else 0)
     if n == N:
-        tl.store(bounds + N * M, choices.to(tl.int64))
+        tl.store(behind + N * M, (choices + own).to(tl.int64))
         return
-    first = (tl.load(cu_seqlens + n) * TOP_K).to(tl.int32)
+    begin_n = tl.load(cu_seqlens + n)
+    if SHARED:
+        tl.store(bounds + n, begin_n)
+    first = (begin_n * TOP_K).to(tl.int32)
     block = first // BC
     begin, before, _total = _counted(counts, block, blocks, M, BM, BB)
     c = block * BC + tl.arange(0, BC)
     memory = tl.load(memories + c, mask=c < first, other=-1)
     before += tl.sum((memory[:, None] == m[None, :]).to(tl.int32), 0)
-    tl.store(bounds + m * N + n, (begin + before).to(tl.int64), mask=m < M)
+    tl.store(behind + m * N + n, (own + begin + before).to(tl.int64), mask=m < M)
 
 
-def run_dispatch(
-    memories: Tensor, num_memories: int, cu_seqlens: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The row [L, k], token [R], cu_seqlens [M N + 1] and ends [M] of `dispatch`."""
+def run_dispatch(memories: Tensor, num_memories: int, cu_seqlens: Tensor, shared: bool) -> Rows:
+    """`dispatch` of what it has checked."""
     choices, top_k, N, M = memories.numel(), memories.shape[1], len(cu_seqlens) - 1, num_memories
+    own = len(memories) if shared else 0
     memories, BM = memories.contiguous(), power_of_2(num_memories)
     BC = max(16, 4096 // BM)
     blocks, meta = cdiv(choices, BC), {"M": M, "BM": BM, "BC": BC}
-    row, token = torch.empty_like(memories), memories.new_empty(choices)
-    bounds, ends = memories.new_empty(M * N + 1), memories.new_zeros(M, dtype=torch.int32)
+    row, token = torch.empty_like(memories), memories.new_empty(own + choices)
+    bounds = memories.new_empty((M + shared) * N + 1)
+    ends = memories.new_zeros(M, dtype=torch.int32)
     counts = memories.new_empty(blocks, M, dtype=torch.int32)
     meta |= {"num_warps": 4}
     if choices:
         _count[(blocks,)](memories, counts, choices, **meta)
-        meta |= {"TOP_K": top_k, "BB": max(1, 1024 // BM)}
+        meta |= {"TOP_K": top_k, "BB": max(1, 1024 // BM), "SHARED": shared}
         _place[(blocks,)](memories, counts, row, token, ends, choices, blocks, **meta)
         _bounds[(N + 1,)](memories, counts, cu_seqlens, bounds, choices, blocks, N, **meta)
-        return row, token, bounds, ends
-    return row, token, bounds.zero_(), ends
+    else:
+        bounds.zero_()
+    return Rows(row, token, bounds, ends, own)

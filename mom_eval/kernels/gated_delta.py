@@ -69,7 +69,7 @@ def gated_delta(
         ValueError: on shapes that do not fit, naming the axis, or on an unknown `impl`.
         SettingError: the Triton kernel is asked for and cannot run.
     """
-    segments = checked_segments(cu_seqlens, q)
+    segments = checked_segments(cu_seqlens, len(q), q.device)
     axes = checked(q, k, v, g, beta, len(segments) - 1)
     state = checked_state(state, axes, "N HV K V", v)
     scale = float(axes["K"] ** -0.5 if scale is None else scale)

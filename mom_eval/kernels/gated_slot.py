@@ -59,7 +59,7 @@ def gated_slot(
         ValueError: on shapes that do not fit, naming the axis, or on an unknown `impl`.
         SettingError: a Triton kernel is asked for; there is none.
     """
-    segments = checked_segments(cu_seqlens, q)
+    segments = checked_segments(cu_seqlens, len(q), q.device)
     axes = Axes(N=len(segments) - 1)
     axes.check("q", q, "L H K")
     axes.check("k", k, "L H K")

@@ -9,30 +9,45 @@ import triton.language as tl
 from torch import Tensor
 
 from mom_eval.kernels.blocks import cdiv, power_of_2
+from mom_eval.kernels.mixer_step import Own
 from mom_eval.kernels.norm import L2_EPS
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD
 from mom_eval.kernels.step_triton import newest, rows_of, value_block, written
 
 
-@triton.jit(do_not_specialize=["H", "HV", "M", "beta_row"])
+@triton.jit(
+    do_not_specialize=["R", "H", "HV", "M", "g_row", "beta_row", "own_g_row", "own_beta_row"]
+)
 def _conv_delta_step(
-    q, k, v, g, beta, weight, bias, ring, state, o, slots, times, memories, scale, eps,
-    q_row, k_row, v_row, g_row, beta_row, H, HV, M,
-    K: tl.constexpr, V: tl.constexpr, W: tl.constexpr, TOP_K: tl.constexpr, OWN: tl.constexpr,
-    GATE: tl.constexpr, DELTA: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
-    BK: tl.constexpr, BV: tl.constexpr,
+    q, k, v, g, beta, own_k, own_v, own_g, own_beta, weight, bias, ring, state, o,
+    slots, times, memories, scale, eps, q_row, k_row, v_row, g_row, beta_row,
+    own_k_row, own_v_row, own_g_row, own_beta_row, R, H, HV, M,
+    K: tl.constexpr, V: tl.constexpr, W: tl.constexpr, TOP_K: tl.constexpr,
+    WRITERS: tl.constexpr, SHARED: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr,
+    BIAS: tl.constexpr, SILU: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
 ):  # fmt: skip
-    """One row, value head and block of V. TOP_K 0: no memories; OWN: they have their writers."""
+    """One row, value head and block of V.
+
+    TOP_K 0: there are no memories. Of M, the first is SHARED; WRITERS: the others have their own.
+    """
     block, h, r = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
-    token = r // TOP_K if TOP_K else r
-    slot, t, source = tl.load(slots + token), tl.load(times + r), token
+    reads: tl.constexpr = TOP_K + SHARED
+    token = r // reads if TOP_K else r
+    slot, t, source, place = tl.load(slots + token), tl.load(times + r), token, r
     if slot < 0:
         return
     if TOP_K:
-        m = tl.load(memories + r)
-        slot = slot * M + m
-        if OWN:
-            source = token * M + m
+        j = r % reads - SHARED
+        mine = j < 0
+        m = tl.load(memories + token * TOP_K + j, mask=j >= 0, other=-1)
+        slot = slot * M + m + SHARED
+        place = tl.where(mine, token, SHARED * R + token * TOP_K + j)
+        if WRITERS:
+            source = tl.where(mine, token, token * (M - SHARED) + m)
+        if SHARED:  # noqa: SIM102, else it is compiled where there is none
+            if mine:
+                k, k_row, v, v_row = own_k, own_k_row, own_v, own_v_row
+                g, g_row, beta, beta_row = own_g, own_g_row, own_beta, own_beta_row
     d, e = tl.arange(0, BK), block * BV + tl.arange(0, BV)
     of_k, of_v = d < K, e < V
     # Channels of the convolution: q, then k, then v.
@@ -59,10 +74,10 @@ def _conv_delta_step(
     inside = of_k[:, None] & of_v[None, :]
     state += (slot * HV + h) * K * V + d[:, None] * V + e[None, :]
     S = tl.load(state, mask=inside, other=0.0)
-    gates, strength = g + source * g_row, beta + source * beta_row
-    S = written(S, k_r, u, gates, strength, h, d, of_k, K, GATE, DELTA)
+    g, beta = g + source * g_row, beta + source * beta_row
+    S = written(S, k_r, u, g, beta, h, d, of_k, K, GATE, DELTA)
     tl.store(state, S, mask=inside)
-    tl.store(o + (r * HV + h) * V + e, scale * tl.sum(S * q_r[:, None], 0), mask=of_v)
+    tl.store(o + (place * HV + h) * V + e, scale * tl.sum(S * q_r[:, None], 0), mask=of_v)
 
 
 def run_conv_delta_step(
@@ -76,21 +91,25 @@ def run_conv_delta_step(
     g: Tensor | None,
     beta: Tensor | None,
     memories: Tensor | None,
+    own: Own | None,
     activation: str | None,
 ) -> Tensor:
     """`conv_delta_step` of what it has checked; columns are q, k and v."""
     HV, K, V = state.shape[-3:]
     q, k, v = (rows_of(x) for x in columns)
     gates, strength = (v if x is None else rows_of(x) for x in (g, beta))
+    mine = [v if x is None else rows_of(x) for x in own or (None,) * 4]
     top_k = 0 if memories is None else memories.shape[1]
     o = v.new_empty(times.numel(), HV, V)
     BK, BV = power_of_2(K), value_block(K, V)
     _conv_delta_step[(cdiv(V, BV), HV, len(o))](
-        q, k, v, gates, strength, weight.contiguous(), weight if bias is None else bias, ring,
-        state, o, slots, times, slots if memories is None else memories, K**-0.5, L2_EPS,
-        q.stride(0), k.stride(0), v.stride(0), gates.stride(0), strength.stride(0),
-        q.shape[1] // K, HV, state.shape[1],
-        K=K, V=V, W=weight.shape[1], TOP_K=top_k, OWN=len(k) != len(q),
+        q, k, v, gates, strength, *mine, weight.contiguous(), weight if bias is None else bias,
+        ring, state, o, slots.contiguous(), times.contiguous(),
+        slots if memories is None else memories.contiguous(), K**-0.5, L2_EPS,
+        *(x.stride(0) for x in (q, k, v, gates, strength, *mine)),
+        len(slots), q.shape[1] // K, HV, state.shape[1],
+        K=K, V=V, W=weight.shape[1], TOP_K=top_k, WRITERS=len(k) != len(q),
+        SHARED=int(own is not None),
         GATE=0 if g is None else (HEAD if g.ndim == 2 else CHANNEL).value,
         DELTA=beta is not None, BIAS=bias is not None, SILU=activation == "silu",
         BK=BK, BV=BV, num_warps=4,

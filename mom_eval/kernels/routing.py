@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
+from mom_eval.kernels.ahead import launching
 from mom_eval.kernels.choose import takes_triton
 from mom_eval.kernels.shapes import Axes, checked_segments, compute_dtype
 
@@ -31,16 +32,64 @@ class Routes(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Where each choice of each token lies among the R = L k rows of all memories."""
+    """Where each choice of each token lies among the rows of all memories.
+
+    With a shared memory the L tokens themselves come first, and then the R = L k rows that are sent
+    to one of M memories; else there are the R rows alone.
+    """
 
     row: Tensor
     """[L, k] int64, the row of choice j of token t."""
     token: Tensor
-    """[R] int64, the token of each row."""
+    """[rows] int64, the token of each row."""
     cu_seqlens: Tensor
-    """[M N + 1] int64, ends of the segments: m N + n is what sequence n sent to memory m."""
+    """[memories N + 1] int64, ends of the segments: m N + n is what sequence n sent to memory m, of
+    which a shared one is the first."""
     ends: Tensor
-    """[M] int32, one past the last row of each memory."""
+    """[M] int32, one past the last row of each memory, counted from the first that is sent."""
+    own: int = 0
+    """Rows before the first that is sent: L or 0."""
+
+
+class Taken(NamedTuple):
+    """A token's row, for every row that is its."""
+
+    x: Tensor
+    """[L, ...]"""
+    rows: Rows
+
+    def whole(self) -> Tensor:
+        """All rows: [rows, ...]."""
+        sent = take(self.x, self.rows)
+        return torch.cat([self.x, sent]) if self.rows.own else sent
+
+
+class Joined(NamedTuple):
+    """What a shared memory and those that tokens are sent to make of their rows."""
+
+    own: Tensor
+    """[L, ...]"""
+    sent: Tensor
+    """[R, ...]"""
+
+    def whole(self) -> Tensor:
+        """All rows: [rows, ...]."""
+        return torch.cat(self)
+
+
+Part = Tensor | Taken | Joined
+
+
+def sources(x: Part) -> tuple[Tensor, ...]:
+    """The tensors that its rows lie in."""
+    if isinstance(x, Tensor):
+        return (x,)
+    return (x.x,) if isinstance(x, Taken) else (x.own, x.sent)
+
+
+def whole(x: Part) -> Tensor:
+    """All rows as one tensor."""
+    return x if isinstance(x, Tensor) else x.whole()
 
 
 def route(logits: Tensor, top_k: int, memories: Tensor | None = None) -> Routes:
@@ -103,23 +152,33 @@ def _check_choice(memories: Tensor, count: int) -> None:
         raise ValueError("memories must not name a memory twice for one token")
 
 
-def dispatch(memories: Tensor, num_memories: int, cu_seqlens: Tensor | None = None) -> Rows:
+def dispatch(
+    memories: Tensor,
+    num_memories: int,
+    cu_seqlens: Tensor | None = None,
+    *,
+    shared: bool = False,
+) -> Rows:
     """The rows of all choices, memory-major and in time order, by running counts.
 
     Args:
         memories: [L, k] int64, each 0 to `num_memories` - 1, which is not checked.
         num_memories: M.
         cu_seqlens: [N + 1] int64 ends of the sequences, one unless told; they may be empty.
+        shared: one more memory, which every token goes to, comes first.
 
     Raises:
         ValueError: on shapes that do not fit, naming the axis.
     """
     Axes().check("memories", memories, "L k")
-    segments = checked_segments(cu_seqlens, memories)
+    segments = checked_segments(cu_seqlens, len(memories), memories.device)
     if takes_triton("dispatch", "auto", (memories,)):
         from mom_eval.kernels.dispatch_triton import run_dispatch
 
-        return Rows(*run_dispatch(memories, num_memories, segments))
+        rows = run_dispatch(memories, num_memories, segments, shared)
+        if launching():
+            return rows
+        # The sizes of memories go to the host where there is no grouped product: not zeros then.
     top_k, choices = memories.shape[1], memories.flatten()
     hits = choices == torch.arange(num_memories, device=memories.device)[:, None]
     # How many of the choices before each one, and before the end, were of each memory.
@@ -131,17 +190,22 @@ def dispatch(memories: Tensor, num_memories: int, cu_seqlens: Tensor | None = No
         0, row, torch.arange(len(row), device=row.device) // top_k
     )
     starts = places[:, segments[:-1] * top_k].flatten()
-    return Rows(row.view_as(memories), token, torch.cat([starts, ends[-1:]]).long(), ends)
+    row, bounds = row.view_as(memories), torch.cat([starts, ends[-1:]]).long()
+    if not shared:
+        return Rows(row, token, bounds, ends)
+    own = len(memories)
+    token = torch.cat([torch.arange(own, device=token.device), token])
+    return Rows(row + own, token, torch.cat([segments[:-1], bounds + own]), ends, own)
 
 
 def take(x: Tensor, rows: Rows) -> Tensor:
-    """Each row's token: x [L, ...] -> [R, ...]. Its gradient is a gather too: no atomics.
+    """Each row that is sent, its token: x [L, ...] -> [R, ...]. Its gradient gathers: no atomics.
 
     Raises ValueError where x has another number of tokens, naming the axis.
     """
     if len(x) != len(rows.row):
         raise ValueError(f"axis L of x [L, ...] must be {len(rows.row)}, but it is {len(x)}")
-    return _Take.apply(x, rows.row, rows.token)
+    return _Take.apply(x, rows.row - rows.own if rows.own else rows.row, rows.token[rows.own :])
 
 
 def combine(
@@ -158,8 +222,9 @@ def combine(
     if rows is not None:
         axes.check("rows.row", rows.row, "L k")
     axes.check("weights", weights, "L k")
-    if len(y) != weights.numel():
-        raise ValueError(f"axis R of y [R, ...] must be {weights.numel()}, but it is {len(y)}")
+    expected = weights.numel() if rows is None else len(rows.token)
+    if len(y) != expected:
+        raise ValueError(f"axis R of y [R, ...] must be {expected}, but it is {len(y)}")
     if takes_triton("combine", "auto", (y, weights, onto)):
         from mom_eval.kernels.routing_triton import run_combine
 
@@ -224,7 +289,7 @@ class _Combine(Function):
         y, weights, row, token = ctx.saved_tensors
         dtype = compute_dtype(y)
         grad = grad_outputs[0].to(dtype)
-        of_row = torch.empty_like(weights.flatten()).scatter(0, row.flatten(), weights.flatten())
+        of_row = weights.new_zeros(len(y)).scatter(0, row.flatten(), weights.flatten())
         of_row = of_row.view(-1, *[1] * (grad.ndim - 1))
         of_weights = torch.einsum("l...,lk...->lk", grad, y[row].to(dtype))
         return (grad[token] * of_row).to(y.dtype), of_weights.to(weights.dtype), None, None

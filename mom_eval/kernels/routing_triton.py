@@ -44,13 +44,13 @@ def run_combine(y: Tensor, weights: Tensor, row: Tensor | None, onto: Tensor | N
 @triton.jit(do_not_specialize=["L", "M"])
 def _route(
     x, weight, logits, memories, weights, probabilities, slots, seen, times, L, M, x_row,
-    D: tl.constexpr, TOP_K: tl.constexpr, STEP: tl.constexpr,
+    D: tl.constexpr, TOP_K: tl.constexpr, STEP: tl.constexpr, SHARED: tl.constexpr,
     BM: tl.constexpr, BT: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     """BT tokens: the TOP_K largest logits, ties to the lower index, and two softmaxes.
 
     D 0: the logits are there; else they are made of x [L, D] and weight [M, D]. STEP: what a slot's
-    memories have seen is written out, and counted up.
+    memories have seen is written out, and counted up; of SHARED ones the first is read by all.
     """
     t, m = tl.program_id(0) * BT + tl.arange(0, BT), tl.arange(0, BM)
     at = t.to(tl.int64)[:, None] * M + m[None, :]
@@ -94,11 +94,19 @@ def _route(
         tl.store(memories + place, first.to(tl.int64), mask=t < L)
         tl.store(weights + place, tl.exp(best - most) / chosen, mask=t < L)
         if STEP:
-            slot = tl.load(slots + t, mask=t < L, other=-1)
-            counter = seen + slot * M + first
-            time = tl.load(counter, mask=slot >= 0, other=0)
-            tl.store(times + place, time, mask=t < L)
-            tl.store(counter, time + 1, mask=slot >= 0)
+            _count_up(seen, times, slots, t, L, M, first + SHARED, j + SHARED, TOP_K, SHARED)
+    if STEP and SHARED:
+        _count_up(seen, times, slots, t, L, M, t * 0, 0, TOP_K, SHARED)
+
+
+@triton.jit
+def _count_up(seen, times, slots, t, L, M, memory, j, TOP_K: tl.constexpr, SHARED: tl.constexpr):
+    """Write what a memory of each token's slot has seen as its time j, and count the token."""
+    slot = tl.load(slots + t, mask=t < L, other=-1)
+    counter = seen + slot * (M + SHARED) + memory
+    time = tl.load(counter, mask=slot >= 0, other=0)
+    tl.store(times + t.to(tl.int64) * (TOP_K + SHARED) + j, time, mask=t < L)
+    tl.store(counter, time + 1, mask=slot >= 0)
 
 
 def run_route(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,7 +119,7 @@ def run_route(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
         _route[(cdiv(L, BT),)](
             logits, logits, logits, memories, weights, probabilities, memories, memories, memories,
             L, M, 0,
-            D=0, TOP_K=top_k, STEP=False, BM=BM, BT=BT, BD=1, num_warps=1,
+            D=0, TOP_K=top_k, STEP=False, SHARED=0, BM=BM, BT=BT, BD=1, num_warps=1,
         )  # fmt: skip
     return memories, weights, probabilities
 
@@ -123,7 +131,8 @@ def run_router(
     (L, D), M = x.shape, len(weight)
     x = x if x.stride(1) == 1 else x.contiguous()
     memories, weights, probabilities, logits = _empty(L, M, top_k, x.device)
-    times = memories if slots is None else torch.empty_like(memories)
+    shared = seen is not None and seen.shape[1] > M
+    times = memories if slots is None else memories.new_empty(L, top_k + shared)
     BM = power_of_2(M)
     # A program a token where there are few, so that every unit has work; else as a product. Its
     # terms are exact in half precision, as those of float32 are then.
@@ -134,7 +143,8 @@ def run_router(
         _route[(cdiv(L, BT),)](
             x, weight.contiguous(), logits, memories, weights, probabilities,
             *(memories if y is None else y for y in (slots, seen)), times, L, M, x.stride(0),
-            D=D, TOP_K=top_k, STEP=slots is not None, BM=BM, BT=BT, BD=BD, num_warps=4,
+            D=D, TOP_K=top_k, STEP=slots is not None, SHARED=int(shared), BM=BM, BT=BT, BD=BD,
+            num_warps=4,
         )  # fmt: skip
     return Routes(memories, weights, probabilities, logits), times
 

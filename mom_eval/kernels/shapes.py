@@ -67,21 +67,21 @@ def checked_state(state: Tensor | None, axes: Axes, names: str, x: Tensor) -> Te
     return state
 
 
-def checked_segments(cu_seqlens: Tensor | None, x: Tensor) -> Tensor:
-    """The [N + 1] int64 ends of the segments of `x` [L, ...]; None is one segment of all tokens.
+def checked_segments(cu_seqlens: Tensor | None, length: int, device: torch.device) -> Tensor:
+    """The [N + 1] int64 ends of the segments of L tokens; None is one segment of all of them.
 
     The values are checked on a CPU only, since on a GPU that would wait for the device. Raises
     ValueError where they are not 0 <= ... <= L in order.
     """
     if cu_seqlens is None:
-        return torch.tensor([0, x.shape[0]], device=x.device)
+        return torch.tensor([0, length], device=device)
     if cu_seqlens.dtype != torch.int64 or cu_seqlens.ndim != 1 or len(cu_seqlens) < 2:
         raise ValueError(
             "cu_seqlens must be int64 and [N + 1] with N >= 1, "
             f"but it is {cu_seqlens.dtype} of shape {list(cu_seqlens.shape)}"
         )
     if cu_seqlens.device.type == "cpu":
-        segment_bounds(cu_seqlens, x.shape[0])
+        segment_bounds(cu_seqlens, length)
     return cu_seqlens
 
 

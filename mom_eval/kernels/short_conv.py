@@ -10,12 +10,12 @@ from torch import Tensor
 from mom_eval.kernels.choose import takes_triton
 from mom_eval.kernels.chunk_grid import ChunkGrid
 from mom_eval.kernels.norm import l2_norm
-from mom_eval.kernels.routing import Rows, take
+from mom_eval.kernels.routing import Joined, Part, Taken, sources, whole
 from mom_eval.kernels.shapes import Axes, checked_segments, compute_dtype, segment_of
 
 
 def short_conv(
-    x: Tensor | Sequence[Tensor],
+    x: Tensor | Sequence[Part],
     weight: Tensor,
     *,
     bias: Tensor | None = None,
@@ -23,7 +23,6 @@ def short_conv(
     seen: Tensor | None = None,
     cu_seqlens: Tensor | None = None,
     activation: str | None = None,
-    rows: Sequence[Rows | None] | None = None,
     unit: Sequence[int | None] | None = None,
     grid: ChunkGrid | None = None,
 ) -> tuple[Any, Tensor]:
@@ -33,14 +32,14 @@ def short_conv(
     inputs: entry t % W holds x_t, t counted from the sequence's start.
 
     Args:
-        x: inputs [L, D]; or in parts of some channels each, in order, and then y is a list.
+        x: inputs [L, D]; or in parts of some channels each, in order, and then y is a list. A part
+            may be `Taken` or `Joined`: its rows are read where they lie.
         weight: [D, W], the last column for the newest input, as torch's Conv1d has it.
         bias: [D].
         ring: [N, W, D], in the type of x; entries of before the start are not read.
         seen: [N] int64, tokens of each sequence before this call. None: none, and no ring.
         cu_seqlens: [N + 1] int64 ends of the segments, one segment unless told; they may be empty.
         activation: "silu" or none.
-        rows: for each part, the rows that are read of it instead of its own (`take`), or None.
         unit: for each part, the width of its heads that are made unit vectors (`l2_norm`), or None.
         grid: `chunk_grid` of these segments, where the caller has it; made where it is needed.
 
@@ -51,29 +50,36 @@ def short_conv(
         ValueError: on shapes that do not fit, naming the axis, or where only one of `ring` and
             `seen` is given.
     """
-    parts = [x] if isinstance(x, Tensor) else list(x)
-    taken, heads = list(rows or [None] * len(parts)), list(unit or [None] * len(parts))
-    like = parts[0] if taken[0] is None else taken[0].token
-    segments = checked_segments(cu_seqlens, like)
-    _check(parts, taken, heads, weight, bias, ring, seen, len(segments) - 1)
+    parts: list[Part] = [x] if isinstance(x, Tensor) else list(x)
+    heads, (length, like) = list(unit or [None] * len(parts)), _rows_of(parts[0])
+    segments = checked_segments(cu_seqlens, length, like.device)
+    channels = _check(parts, heads, weight, bias, ring, seen, length, len(segments) - 1)
     if activation not in (None, "silu"):
         raise ValueError(f"activation must be silu or None, but it is {activation!r}")
     if ring is None or seen is None:
-        ring = like.new_zeros(len(segments) - 1, *weight.mT.shape, dtype=parts[0].dtype)
+        ring = like.new_zeros(len(segments) - 1, *weight.mT.shape)
         seen = torch.zeros_like(segments[1:])
+    given = [source for part in parts for source in sources(part)]
     limit = f"{len(parts)} parts are more than 3" if len(parts) > 3 else None
-    if takes_triton("short_conv", "auto", (*parts, weight, bias, ring), limit):
+    if takes_triton("short_conv", "auto", (*given, weight, bias, ring), limit):
         from mom_eval.kernels.chunk_grid_triton import lay_chunks
         from mom_eval.kernels.short_conv_triton import run_short_conv
 
-        grid = grid or lay_chunks(segments, len(like))
-        y, kept = run_short_conv(parts, taken, heads, weight, bias, ring, seen, grid, activation)
+        grid = grid or lay_chunks(segments, length)
+        y, kept = run_short_conv(parts, length, heads, weight, bias, ring, seen, grid, activation)
         return y[0] if isinstance(x, Tensor) else y, kept
-    columns = [p if one is None else take(p, one) for p, one in zip(parts, taken, strict=True)]
-    y, kept = _convolved(torch.cat(columns, -1), weight, bias, ring, seen, segments)
-    y = (F.silu(y) if activation == "silu" else y).split([p.shape[1] for p in parts], -1)
-    y = [_heads_of_one(*one).to(columns[0].dtype) for one in zip(y, heads, strict=True)]
+    columns = torch.cat([whole(part) for part in parts], -1)
+    y, kept = _convolved(columns, weight, bias, ring, seen, segments)
+    y = (F.silu(y) if activation == "silu" else y).split(channels, -1)
+    y = [_heads_of_one(*one).to(columns.dtype) for one in zip(y, heads, strict=True)]
     return y[0] if isinstance(x, Tensor) else y, kept
+
+
+def _rows_of(part: Part) -> tuple[int, Tensor]:
+    """How many rows a part has, and a tensor of its type."""
+    if isinstance(part, Taken):
+        return len(part.rows.token), part.x
+    return sum(map(len, sources(part))), sources(part)[-1]
 
 
 def _convolved(
@@ -92,24 +98,28 @@ def _heads_of_one(y: Tensor, width: int | None) -> Tensor:
 
 
 def _check(
-    x: Sequence[Tensor],
-    rows: Sequence[Rows | None],
+    x: Sequence[Part],
     unit: Sequence[int | None],
     weight: Tensor,
     bias: Tensor | None,
     ring: Tensor | None,
     seen: Tensor | None,
+    length: int,
     segments: int,
-) -> None:
-    axes = Axes(N=segments)
-    for part, taken, width in zip(x, rows, unit, strict=True):
-        axes.check("x", part, "L D" if taken is None else "T D")
-        if taken is not None:
-            axes.check("rows.token", taken.token, "L")
-        if width is not None and part.shape[1] % width:
-            raise ValueError(f"{part.shape[1]} channels are no heads of width {width}")
-        del axes["D"]
-    axes["D"] = sum(part.shape[1] for part in x)
+) -> list[int]:
+    """The channels of each part."""
+    axes, channels = Axes(N=segments), []
+    if len({isinstance(part, Joined) for part in x if not isinstance(part, Taken)}) > 1:
+        raise ValueError("of parts that are not taken, all are joined or none is")
+    for part, width in zip(x, unit, strict=True):
+        for source in sources(part):
+            Axes(D=source.shape[-1]).check("x", source, "L D")
+        channels.append(sources(part)[0].shape[1])
+        if _rows_of(part)[0] != length:
+            raise ValueError(f"axis L of x [L, D] must be {length}, but it is {_rows_of(part)[0]}")
+        if width is not None and channels[-1] % width:
+            raise ValueError(f"{channels[-1]} channels are no heads of width {width}")
+    axes["D"] = sum(channels)
     axes.check("weight", weight, "D W")
     if bias is not None:
         axes.check("bias", bias, "D")
@@ -118,8 +128,10 @@ def _check(
     if ring is not None and seen is not None:
         axes.check("ring", ring, "N W D")
         axes.check("seen", seen, "N")
-        if ring.dtype != x[0].dtype:
-            raise ValueError(f"ring must be {x[0].dtype} like x, but it is {ring.dtype}")
+        dtype = _rows_of(x[0])[1].dtype
+        if ring.dtype != dtype:
+            raise ValueError(f"ring must be {dtype} like x, but it is {ring.dtype}")
+    return channels
 
 
 def _behind_past(

@@ -22,8 +22,14 @@ def compile_kernels(lm: LM) -> None:
         if not takes_triton("a model", "auto", (weight,)):
             return
         with compiling():
-            for length in LENGTHS:
-                tokens = torch.zeros(length, dtype=torch.int64, device=weight.device)
-                lm(tokens, tokens.new_tensor([0, length // 2, length]))
-            slots = torch.tensor([0, 1], device=weight.device)
-            Decoder(lm, 2, capacity=LENGTHS[0]).push(torch.zeros_like(slots), slots)
+            call(lm)
+
+
+def call(lm: LM) -> None:
+    """Prefill of a short and of a long call, and a step of decoding."""
+    device = lm.embeddings.weight.device
+    for length in LENGTHS:
+        tokens = torch.zeros(length, dtype=torch.int64, device=device)
+        lm(tokens, tokens.new_tensor([0, length // 2, length]))
+    slots = torch.tensor([0, 1], device=device)
+    Decoder(lm, 2, capacity=LENGTHS[0]).push(torch.zeros_like(slots), slots)

@@ -229,7 +229,7 @@ class LM(nn.Module):
     ) -> Tensor:
         if tokens.ndim != 1:
             raise ValueError(f"tokens are packed [L], got {list(tokens.shape)}")
-        cu_seqlens = checked_segments(cu_seqlens, tokens)
+        cu_seqlens = checked_segments(cu_seqlens, len(tokens), tokens.device)
         if state is not None and len(state) != len(cu_seqlens) - 1:
             raise ValueError(
                 f"a state of {len(state)} sequences, {len(cu_seqlens) - 1} in the call"

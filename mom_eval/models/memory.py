@@ -12,7 +12,7 @@ parameters, output gate and norm are common to all memories; key, value and gate
 each memory's own, unless `common_kv`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,24 +20,30 @@ import torch
 from torch import Tensor, nn
 
 from mom_eval.kernels import (
+    Joined,
+    Own,
+    Part,
     Routes,
     Rows,
+    Taken,
     chunk_grid,
     combine,
     combine_norm,
     conv_delta_step,
     dispatch,
+    entries,
     router,
     router_step,
     short_conv,
     short_conv_step,
     take,
+    whole,
 )
 from mom_eval.models.columns import Columns
 from mom_eval.models.family import Family, Stream
 
 ROUTED = "memories."
-"""Prefix of what routed memories keep: [N, M, ...]; everything else is [N, ...]."""
+"""Prefix of the weights of routed memories."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,17 +122,15 @@ class Mixer(nn.Module):
     def empty_state(self, sequences: int) -> dict[str, Tensor]:
         """What the mixer keeps of sequences that it has read nothing of.
 
-        Routed memories' states lie memory after memory, as their segments do: so no call copies
-        them before it changes them.
+        Of several memories [N, M, ...], the shared one first, and how many tokens each has seen.
+        They lie memory after memory, as their segments do: so no call copies them to begin with.
         """
-        out = self._empty(sequences) if self.shared else {}
-        if self.memories is not None:
-            M = self.memories.num_memories
-            seen = torch.zeros(M * sequences, dtype=torch.int64, device=self.out.weight.device)
-            routed = self._empty(M * sequences) | {"seen": seen}
-            for name, kept in routed.items():
-                out[ROUTED + name] = kept.unflatten(0, (M, sequences)).transpose(0, 1)
-        return out
+        if self.memories is None:
+            return self._empty(sequences)
+        M = self.memories.num_memories + self.memories.shared
+        out = self._empty(M * sequences)
+        out["seen"] = torch.zeros(M * sequences, dtype=torch.int64, device=self.out.weight.device)
+        return {name: x.unflatten(0, (M, sequences)).transpose(0, 1) for name, x in out.items()}
 
     def _empty(self, segments: int) -> dict[str, Tensor]:
         like = self.out.weight
@@ -158,34 +162,29 @@ class Mixer(nn.Module):
         Returns:
             y [L, D], the state after these tokens, and how the tokens were routed.
         """
-        read, own = self.columns(x), {}
-        if self.family.writer.keys() <= read.keys():
-            own = {name: read[name] for name in self.family.writer}
-        onto, kept = self._recur(read, at, state) if self.shared else (None, {})
+        read = self.columns(x)
         if self.memories is None:
-            assert onto is not None
-            return self.out(self.family.read_out(onto, read)), kept, None
+            o, kept = self._recur(read, at, state)
+            return self.out(self.family.read_out(o, read)), kept, None
         if at.slots is None:
-            o, after, routing, rows = self._routed(x, read, own, at, state, routes)
-            kept = after | kept
+            o, kept, routing, rows = self._routed(x, read, at, state, routes)
         else:
-            (o, routing), rows, kept = self._step(x, read, own, at, state), None, state
-        return self.out(self._read_out(o, routing.weights, rows, onto, read)), kept, routing
+            (o, routing), kept, rows = self._step(x, read, at, state), state, None
+        return self.out(self._read_out(o, routing, rows, read)), kept, routing
 
     def _read_out(
-        self,
-        o: Tensor,
-        weights: Tensor,
-        rows: Rows | None,
-        onto: Tensor | None,
-        read: dict[str, Tensor],
+        self, o: Tensor, routing: Routes, rows: Rows | None, read: dict[str, Tensor]
     ) -> Tensor:
-        """The routed memories' reads, weighted, and added to the shared one's, [L, HV, V]."""
+        """What the rows of all memories read, weighted, those of the shared one first."""
+        onto, sent, weights = None, o, routing.weights
+        if self.memories is not None and self.memories.shared:
+            onto = o[: len(weights)]
+            sent = o if rows is not None else o[len(weights) :]
         norm = self.family.head_norm(read)
         if norm is None:
-            return self.family.read_out(combine(o, weights, rows, onto), read)
+            return self.family.read_out(combine(sent, weights, rows, onto), read)
         return combine_norm(
-            o, weights, rows, onto, norm.norm.weight,
+            sent, weights, rows, onto, norm.norm.weight,
             eps=norm.norm.eps, gate=norm.gate, activation=norm.activation,
         ).flatten(-2)  # fmt: skip
 
@@ -193,29 +192,24 @@ class Mixer(nn.Module):
         self,
         x: Tensor,
         read: dict[str, Tensor],
-        own: dict[str, Tensor],
         at: Stream,
         state: dict[str, Tensor],
         routes: Tensor | None,
     ) -> tuple[Tensor, dict[str, Tensor], Routes, Rows]:
-        """The reads of all choices [R, HV, V], and which is whose."""
+        """The reads of all rows, what is kept, and which row is whose."""
         assert self.router is not None and self.memories is not None
-        sequences, num_memories = state[f"{ROUTED}seen"].shape
+        sequences, memories = state["seen"].shape
         routing = router(x, self.router.weight, self.memories.top_k, routes)
-        rows = dispatch(routing.memories, num_memories, at.cu_seqlens)
-        # What the convolution reads, it takes itself.
-        convolved = self.conv.widths if self.conv is not None else {}
-        c = {n: read[n] if n in convolved else take(read[n], rows) for n in self.family.reader}
-        taken = set(c) & set(convolved)
+        shared, M = self.memories.shared, self.memories.num_memories
+        rows = dispatch(routing.memories, M, at.cu_seqlens, shared=shared)
+        c: dict[str, Part] = {name: Taken(read[name], rows) for name in self.family.reader}
         if self.writers is None:
-            c |= {name: take(column, rows) for name, column in own.items()}
+            c |= {name: Taken(read[name], rows) for name in self.family.writer}
         else:
-            c |= self.writers(take(x, rows), rows.ends)
-        before = {
-            name.removeprefix(ROUTED): kept.transpose(0, 1).flatten(0, 1)
-            for name, kept in state.items()
-            if name.startswith(ROUTED)
-        }
+            sent = self.writers(take(x, rows), rows.ends)
+            c |= {n: Joined(read[n], y) if shared else y for n, y in sent.items()}
+        # Of one sequence picked from several this is a view whose memories lie apart.
+        before = {n: kept.transpose(0, 1).flatten(0, 1).contiguous() for n, kept in state.items()}
         inside = Stream(
             rows.cu_seqlens,
             at.positions[rows.token],
@@ -223,47 +217,52 @@ class Mixer(nn.Module):
             across=at.across,
             grid=chunk_grid(rows.cu_seqlens, len(rows.token)),
         )
-        o, after = self._recur(c, inside, before, dict.fromkeys(taken, rows))
+        o, after = self._recur(c, inside, before)
         after["seen"] = before["seen"] + rows.cu_seqlens.diff()
         kept = {
-            ROUTED + name: value.unflatten(0, (num_memories, sequences)).transpose(0, 1)
+            name: value.unflatten(0, (memories, sequences)).transpose(0, 1)
             for name, value in after.items()
         }
         return o, kept, routing, rows
 
     def _step(
-        self,
-        x: Tensor,
-        read: dict[str, Tensor],
-        own: dict[str, Tensor],
-        at: Stream,
-        state: dict[str, Tensor],
+        self, x: Tensor, read: dict[str, Tensor], at: Stream, state: dict[str, Tensor]
     ) -> tuple[Tensor, Routes]:
-        """`_routed` for one token a slot: a row a choice, and no memory's state is copied."""
+        """`_routed` for one token a slot: no memory's state is copied."""
         assert self.router is not None and self.memories is not None and at.slots is not None
-        inside = {
-            name.removeprefix(ROUTED): kept
-            for name, kept in state.items()
-            if name.startswith(ROUTED)
-        }
-        seen, top_k = inside.pop("seen"), self.memories.top_k
-        routing, times = router_step(x, self.router.weight, top_k, slots=at.slots, seen=seen)
-        written = own if self.writers is None else self.writers.every(x)
-        if self.family.unit:
-            o = self._fused(read | written, at._replace(seen=times), inside, routing.memories)
-            return o, routing
-        groups = 1 if self.writers is None else self.memories.num_memories
-        token = torch.arange(len(x), device=x.device)[:, None]
-        place = (token * groups + (routing.memories if groups > 1 else 0)).expand_as(times)
-        c = {name: read[name].repeat_interleave(top_k, 0) for name in self.family.reader}
-        c |= {name: column[place.flatten()] for name, column in written.items()}
-        # A slot that is nobody's stays behind the end: its memories are the last ones.
-        rows = (at.slots[:, None] * self.memories.num_memories + routing.memories).flatten()
-        positions = at.positions.repeat_interleave(top_k)
-        flat = {name: kept.flatten(0, 1) for name, kept in inside.items()}
-        o, _ = self._recur(
-            c, Stream(at.cu_seqlens, positions, times.flatten(), at.across, rows), flat
+        shared, top_k = self.memories.shared, self.memories.top_k
+        routing, times = router_step(
+            x, self.router.weight, top_k, slots=at.slots, seen=state["seen"]
         )
+        sent = {name: read[name] for name in self.family.writer if name in read}
+        if self.writers is not None:
+            sent = self.writers.every(x)
+        if self.family.unit:
+            own = None
+            if shared:
+                own = Own(read["k"], read["v"], *self.family.gates(read))
+            at = at._replace(seen=times)
+            return self._fused(read | sent, at, state, routing.memories, own), routing
+        token = torch.arange(len(x), device=x.device)[:, None]
+        groups = 1 if self.writers is None else self.memories.num_memories
+        place = token * groups + (routing.memories if groups > 1 else 0)
+        place = place.expand_as(routing.memories).flatten()
+        names = self.family.reader
+        c = {name: Joined(read[name], read[name].repeat_interleave(top_k, 0)) for name in names}
+        c |= {n: Joined(read.get(n, y), y[place]) for n, y in sent.items()}
+        # A slot that is nobody's stays behind the end: its memories are the last ones.
+        rows = at.slots[:, None] * state["seen"].shape[1] + entries(routing.memories, shared)
+        positions = at.positions[:, None].expand_as(rows)
+        # Views, or an error: what is written to a copy is lost.
+        flat = {name: kept.view(-1, *kept.shape[2:]) for name, kept in state.items()}
+
+        def ordered(y: Tensor) -> Tensor:
+            """[R, k] or [R, k + 1] as the rows lie."""
+            return torch.cat([y[:, 0], y[:, 1:].flatten()]) if shared else y.flatten()
+
+        inside = Stream(at.cu_seqlens, ordered(positions), ordered(times), at.across, ordered(rows))
+        columns = {name: y.whole() if shared else y.sent for name, y in c.items()}
+        o, _ = self._recur(columns, inside, flat)
         return o, routing
 
     def _fused(
@@ -272,6 +271,7 @@ class Mixer(nn.Module):
         at: Stream,
         state: dict[str, Tensor],
         memories: Tensor | None = None,
+        own: Own | None = None,
     ) -> Tensor:
         """One token a slot of a family whose recurrence takes what the convolution leaves."""
         assert self.conv is not None and at.slots is not None
@@ -279,44 +279,38 @@ class Mixer(nn.Module):
         return conv_delta_step(
             c["q"], c["k"], c["v"], self.conv.weight, ring=state["ring"], state=state["s"],
             slots=at.slots, times=at.seen, g=g, beta=beta, bias=self.conv.bias,
-            activation=self.family.conv_activation, memories=memories,
+            activation=self.family.conv_activation, memories=memories, own=own,
         )  # fmt: skip
 
     def _recur(
-        self,
-        c: dict[str, Tensor],
-        at: Stream,
-        state: dict[str, Tensor],
-        taken: dict[str, Rows] | None = None,
+        self, c: Mapping[str, Part], at: Stream, state: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Convolution and recurrence of one memory-major stream of rows.
-
-        `taken`: columns that are a token's, and which of them each row takes.
-        """
+        """Convolution and recurrence of one memory-major stream of rows."""
+        convolved = {} if self.conv is None else self.conv.widths
+        columns = {name: whole(x) for name, x in c.items() if name not in convolved}
         if self.conv is None:
-            return self.family.recur(c, at, state)
+            return self.family.recur(columns, at, state)
         if at.slots is not None and self.family.unit:
-            return self._fused(c, at, state), state
-        parts, ring = self._convolved(c, at, state["ring"], taken or {})
-        o, kept = self.family.recur(c | dict(zip(self.conv.widths, parts, strict=True)), at, state)
+            columns |= {name: whole(c[name]) for name in convolved}
+            return self._fused(columns, at, state), state
+        parts, ring = self._convolved([c[name] for name in convolved], at, state["ring"])
+        columns |= dict(zip(convolved, parts, strict=True))
+        o, kept = self.family.recur(columns, at, state)
         return o, kept | {"ring": ring}
 
     def _convolved(
-        self, c: dict[str, Tensor], at: Stream, ring: Tensor, taken: dict[str, Rows]
+        self, x: list[Part], at: Stream, ring: Tensor
     ) -> tuple[Sequence[Tensor], Tensor]:
         assert self.conv is not None
-        x = [c[name] for name in self.conv.widths]
         how: dict[str, Any] = {"ring": ring, "bias": self.conv.bias}
         how["activation"] = self.family.conv_activation
         if at.slots is not None:
-            y = short_conv_step(
-                torch.cat(x, -1), self.conv.weight, times=at.seen, slots=at.slots, **how
-            )
+            columns = torch.cat([whole(part) for part in x], -1)
+            y = short_conv_step(columns, self.conv.weight, times=at.seen, slots=at.slots, **how)
             return y.split(list(self.conv.widths.values()), -1), ring
         width = self.family.state["s"][1] if self.family.unit else None
         return short_conv(
             x, self.conv.weight, seen=at.seen, cu_seqlens=at.cu_seqlens, grid=at.grid,
-            rows=[taken.get(name) for name in self.conv.widths],
             unit=[width if name in ("q", "k") else None for name in self.conv.widths], **how,
         )  # fmt: skip
 

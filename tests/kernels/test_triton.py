@@ -16,7 +16,9 @@ HERE = Path(__file__).parent
 pytest.importorskip("triton")
 
 
-@pytest.mark.parametrize("cases", ["triton_cases.py", "triton_attention_cases.py"])
+@pytest.mark.parametrize(
+    "cases", ["triton_cases.py", "triton_attention_cases.py", "triton_edge_cases.py"]
+)
 def test_the_cases_of_the_kernels(cases: str):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / cases)]
     interpreted = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}

@@ -7,7 +7,10 @@ import torch
 
 from mom_eval.errors import SettingError
 from mom_eval.kernels import (
+    Joined,
+    Own,
     Rows,
+    Taken,
     add_norm,
     attention_step,
     chunk_grid,
@@ -108,25 +111,30 @@ def test_a_convolution_step_is_one_token_in_place(relative):
     assert relative(out["triton"], out["torch"]) < 1e-6
 
 
-@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("writers", [True, False])
 @pytest.mark.parametrize("gate", ["head-delta", "channel-delta", "none"])
-def test_a_mixer_step_is_one_token_in_place(relative, gate, own):
-    """Four rows of which one is nobody's, two of three memories each, and a slot without any."""
+def test_a_mixer_step_is_one_token_in_place(relative, gate, writers, shared):
+    """Four rows of which one is nobody's: two of three memories each, and one that all share."""
     R, S, M, H, HV, K, V, W = 4, 6, 3, 2, 4, 20, 36, 4
     C = 2 * H * K + HV * V
     draw = lambda *shape: torch.randn(*shape, device=DEVICE)  # noqa: E731
     slots = torch.tensor([4, -1, 0, 2], device=DEVICE)
-    memories = torch.tensor([[2, 0], [1, 2], [0, 1], [1, 0]], device=DEVICE)
-    wide = draw(R * M, H * K + HV * V + 5)
-    for chosen in (memories, None):
-        rows = R * M if own and chosen is not None else R
-        k, v, _ = wide[:rows].split([H * K, HV * V, 5], -1)
-        lead = (S,) if chosen is None else (S, M)
-        kept, ring_before = draw(*lead, HV, K, V), draw(*lead, W, C)
-        times = torch.randint(0, 9, slots.shape if chosen is None else chosen.shape, device=DEVICE)
+    chosen = torch.tensor([[2, 0], [1, 2], [0, 1], [1, 0]], device=DEVICE)
+
+    def columns(rows):
+        k, v, _ = draw(rows, H * K + HV * V + 5).split([H * K, HV * V, 5], -1)
         g = {"none": None, "head-delta": -draw(rows, HV).abs()}.get(gate, -draw(rows, HV, K).abs())
-        given = {"slots": slots, "times": times, "g": g, "memories": chosen, "bias": draw(C)}
-        given["beta"] = draw(rows, HV).sigmoid() if "delta" in gate else None
+        return Own(k, v, g, draw(rows, HV).sigmoid() if "delta" in gate else None)
+
+    for memories in (chosen, None):
+        lead, times = (S,), torch.randint(0, 9, (R,), device=DEVICE)
+        if memories is not None:
+            lead, times = (S, M + shared), torch.randint(0, 9, (R, 2 + shared), device=DEVICE)
+        kept, ring_before = draw(*lead, HV, K, V), draw(*lead, W, C)
+        k, v, g, beta = columns(R * M if writers and memories is not None else R)
+        given = {"slots": slots, "times": times, "g": g, "beta": beta, "memories": memories}
+        given |= {"bias": draw(C), "own": columns(R) if shared and memories is not None else None}
         q, weight = draw(R, H * K), draw(C, W)
         out = []
         for kernels in ("triton", "torch"):
@@ -136,22 +144,26 @@ def test_a_mixer_step_is_one_token_in_place(relative, gate, own):
                 o = conv_delta_step(
                     q, k, v, weight, ring=ring, state=state, activation="silu", **given
                 )
-            o = o.unflatten(0, (R, -1))[slots >= 0]
-            out.append(torch.cat([x.flatten() for x in (o, state[:5], ring[:5])]))
+            real = slots >= 0
+            if memories is not None:
+                real = torch.cat([real] * shared + [real.repeat_interleave(2)])
+            out.append(torch.cat([x.flatten() for x in (o[real], state[:5], ring[:5])]))
         assert relative(*out) < 1e-5
 
 
-def test_a_router_counts_what_slots_have_seen(relative):
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_router_counts_what_slots_have_seen(relative, shared):
     x, weight = torch.randn(4, 50, device=DEVICE), torch.randn(5, 50, device=DEVICE)
-    slots, before = torch.tensor([4, -1, 0, 2], device=DEVICE), torch.arange(30, device=DEVICE)
+    slots = torch.tensor([4, -1, 0, 2], device=DEVICE)
+    before = torch.arange(6 * (5 + shared), device=DEVICE).view(6, 5 + shared)
     out = []
     for kernels in ("triton", "torch"):
-        seen = before.view(6, 5).clone()
+        seen = before.clone()
         with preferring(kernels):
             routes, times = router_step(x, weight, 2, slots=slots, seen=seen)
         out.append((routes, times[slots >= 0], seen[:5]))
     assert all(torch.equal(*pair) for pair in zip(out[0][1:], out[1][1:], strict=True))
-    assert out[0][2].sum() == before[:25].sum() + 6
+    assert out[0][2].sum() == before[:5].sum() + 3 * (2 + shared)
     assert torch.equal(out[0][0].memories, out[1][0].memories)
     assert relative(out[0][0].logits, out[1][0].logits) < 1e-6
 
@@ -222,24 +234,31 @@ def in_triton_and_torch(run, relative):
 
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("activation", [None, "silu"])
-@pytest.mark.parametrize("parts", [1, 2, 3])
-def test_convolution(relative, parts, activation, dtype):
-    """In parts of a projection, read where they lie; of the last one rows that are taken."""
-    lengths, seen = (5, 0, 1, 70, 2, 150), torch.tensor([0, 7, 3, 1, 2, 9], device=DEVICE)
-    wide = torch.randn(sum(lengths), 200, device=DEVICE).to(dtype)
-    x = wide[:, 32:182].split({1: [150], 2: [70, 80], 3: [30, 40, 80]}[parts], 1)
-    weight = torch.randn(150, 4, device=DEVICE)
+@pytest.mark.parametrize("shared", [None, False, True])
+def test_convolution(relative, shared, activation, dtype):
+    """In parts of projections, read where they lie; with memories, also by token."""
+    tokens = 38
+    wide = torch.randn(228, 200, device=DEVICE).to(dtype)
+    bounds = [0, 5, 5, 6, 76, 78, 228]
+    if shared is not None:
+        # A shared memory of sequences of 8, 0 and 30 tokens, and memories that they are sent to.
+        own = torch.arange(tokens * shared, device=DEVICE)
+        sent = torch.randint(0, tokens, (190 + tokens * (not shared),), device=DEVICE)
+        bounds = [0, 8, 8, 38, 38, 39, 120, 228] if shared else [0, 5, 5, 90, 228]
+        rows = Rows(sent[:tokens, None], torch.cat([own, sent]), own, own.int(), len(own))
+    x = wide[:, 32:182].split([30, 40, 80], 1)
+    if shared is not None:
+        parts = [Joined(y[:tokens], y[tokens:]) if shared else y for y in x[:2]]
+        x = [*parts, Taken(x[2][:tokens], rows)]
+    N, weight = len(bounds) - 1, torch.randn(150, 4, device=DEVICE)
+    seen = torch.tensor([0, 7, 3, 1, 2, 9, 4], device=DEVICE)[:N]
     bias = torch.randn(150, device=DEVICE) if activation else None
-    ring = torch.randn(6, 4, 150, device=DEVICE).to(dtype)
-    ends = torch.tensor([0, *accumulate(lengths)], device=DEVICE)
-    turned = torch.arange(len(wide), device=DEVICE).flip(0)
-    rows = Rows(turned[:, None], turned, ends, ends.int())
+    ring = torch.randn(N, 4, 150, device=DEVICE).to(dtype)
+    given = {"ring": ring, "seen": seen, "bias": bias, "activation": activation}
+    ends = torch.tensor(bounds, device=DEVICE)
 
     def run():
-        y, kept = short_conv(
-            x, weight, bias=bias, ring=ring, seen=seen, cu_seqlens=ends, activation=activation,
-            rows=[None] * (parts - 1) + [rows], unit=[None, 10, 20][:parts],
-        )  # fmt: skip
+        y, kept = short_conv(x, weight, cu_seqlens=ends, unit=[None, 10, 20], **given)
         return *(part.contiguous() for part in y), kept
 
     assert in_triton_and_torch(run, relative) < BOUNDS[dtype]
@@ -255,8 +274,9 @@ def test_a_sum_and_its_norm(relative, dtype):
         assert in_triton_and_torch(run, relative) < BOUNDS[dtype]
 
 
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("top_k", [1, 2])
-def test_dispatching(top_k):
+def test_dispatching(top_k, shared):
     """More choices than a block holds; sequences that are empty, also the last one."""
     ends = torch.tensor([0, 20, 20, 1500, 1500], device=DEVICE)
     memories = route(torch.randn(1500, 5, device=DEVICE), top_k).memories
@@ -264,10 +284,13 @@ def test_dispatching(top_k):
     out = []
     for kernels in ("triton", "torch"):
         with preferring(kernels):
-            out.append(dispatch(memories, 5, ends))
-    for found, expected in zip(*out, strict=True):
+            out.append(dispatch(memories, 5, ends, shared=shared))
+            none = dispatch(memories[:0], 5, ends.clamp(max=0), shared=shared)
+        assert none.cu_seqlens.tolist() == [0] * ((5 + shared) * 4 + 1)
+    for found, expected in zip(out[0][:-1], out[1][:-1], strict=True):
         assert torch.equal(found, expected)
         assert found.dtype == expected.dtype
+    assert out[0].own == out[1].own == 1500 * shared
 
 
 @pytest.mark.parametrize("lengths", [(5, 0, 130), (0, 64, 65, 0), (0,), (1,) * 300])

@@ -91,12 +91,11 @@ def check_ops(
         rows += done
         wrong = sum(not row.right for row in done)
         say(f"{name}, {machine.dtype_name}: {wrong or 'none'} of {len(done)} wrong")
-    asked = {"check": True}
+    again = command("op", [], machines[0], check=True)
+    again = again.replace(f"--dtype {types[0]}", f"--dtype {dtype}")
     about = machines[0].about() | {
         "dtype": " and ".join(types),
-        "command": command("op", [], machines[0], **asked).replace(
-            f"--dtype {types[0]}", f"--dtype {dtype}"
-        ),
+        "command": again + "".join(f" --shape {','.join(map(str, one))}" for one in shapes),
         "lengths": [*lengths, long],
     }
     return Check(rows=rows, about=about)

@@ -54,7 +54,8 @@ def check_fla(machine: Machine) -> None:
     """
     if not machine.gpu:
         raise SettingError(
-            "--against fla needs a GPU, its kernels are Triton's; on a CPU take --against hf"
+            "--against fla needs a GPU, its kernels are Triton's; on a CPU `bench model` knows"
+            " --against hf"
         )
     try:
         import_module("fla.ops")

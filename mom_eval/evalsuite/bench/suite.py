@@ -63,9 +63,9 @@ def bench_suite(
     writes = [
         Write(ids, tokens, ()) for ids in prompts(rng, lm.config.vocab_size, asked, prompt, shared)
     ]
-    count, clock = TokenCount(), _Clock()
+    size, count, clock = StateBytes(lm)(prompt + tokens), TokenCount(), _Clock()
     begin = perf_counter()
-    _answer(label, lm, writes, count, clock)
+    _answer(label, lm, writes, size, count, clock)
     machine.wait()
     sizes = {"questions": asked, "prompt": prompt, "tokens": tokens, "shared": shared}
     about = {
@@ -119,10 +119,14 @@ class _Timed(Answering):
             self._clock.reading += perf_counter() - begin
 
 
-def _answer(label: str, lm: LM, writes: Sequence[Write], count: TokenCount, clock: _Clock) -> None:
-    """Answer all of them; with half as many at once where memory runs out, as in a real run."""
-    longest = max(len(write.prompt) + write.tokens for write in writes)
-    size = StateBytes(lm)(longest)
+def _answer(
+    label: str, lm: LM, writes: Sequence[Write], size: int, count: TokenCount, clock: _Clock
+) -> None:
+    """Answer all of them; with half as many at once where memory runs out, as in a real run.
+
+    `size`: bytes of the longest one's state; the first count of it in a process imports a second's
+    worth of torch, which is no part of the suite.
+    """
 
     def ask(missing: Sequence[int], rows: int | None) -> Iterator[list[tuple[int, str]]]:
         limits = Limits.within(room_of(lm), size, rows)

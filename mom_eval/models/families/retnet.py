@@ -67,7 +67,7 @@ class RetNet(Family):
         q, k = rotary(q, turns), rotary(k, turns)
         v = split_heads(c["v"], kv_heads)
         head = torch.arange(heads, device=q.device, dtype=torch.float64)
-        g = torch.log1p(-torch.exp2(-5 - head)).expand(len(q), heads)
+        g = torch.log1p(-torch.exp2(-5 - head)).to(compute_dtype(q)).expand(len(q), heads)
         group = heads // kv_heads
         return Write(q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1), g)
 

@@ -101,8 +101,10 @@ SMALL = {"lengths": (1, 63, 0, 65), "long": 70, "sizes": ((6, 5),)}
 
 
 def test_the_check_passes():
-    found = check.check_ops(device="cpu", dtype="float32", **SMALL)
+    found = check.check_ops([(1, 9, 1, 7)], device="cpu", dtype="float32", **SMALL)
     found.verify()
+    assert found.about["command"].endswith("--seed 0 --shape 1,9,1,7")
+    assert {(row.K, row.V) for row in found.rows} == {(6, 5), (7, 7)}
     assert {(row.op, row.inputs) for row in found.rows} >= {
         ("head-delta", "mild"),
         ("head-delta", "alike"),
@@ -111,7 +113,7 @@ def test_the_check_passes():
         ("plain", "mild"),
     }
     assert all(0 < row.error < 1e-5 for row in found.rows)
-    assert markdown(found).count("right |") == len(OPS)
+    assert markdown(found).count("right |") == 2 * len(OPS)
 
 
 def test_the_check_sees_one_wrong_segment(monkeypatch):
