@@ -111,7 +111,10 @@ class LM(nn.Module):
         self.config = config
         self.kernels = "auto"
         """Which kernels it runs on: auto, torch or triton; see `kernels.choose`."""
-        self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        # Its own way draws what nobody uses, and on the meta device first imports all of dynamo.
+        self.embeddings = nn.Embedding.from_pretrained(
+            torch.empty(config.vocab_size, config.hidden_size), freeze=False
+        )
         family = FAMILIES[config.family] if config.family else None
         self.across = (
             family.across_layers(config.options, config.hidden_size, config.num_layers)

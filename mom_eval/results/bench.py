@@ -210,7 +210,9 @@ def _notes(bench: Bench) -> list[str]:
     if any(row.phase == "decode" for row in bench.rows):
         notes.append("decode: one token more in each sequence, behind that many tokens.")
     if any(row.ours.error is not None for row in bench.rows):
-        notes.append("Error: against float64, relative, at the beginning of two sequences.")
+        notes.append(
+            "Error: against float64, relative, where the first and the last sequence begin."
+        )
     sides = [side for row in bench.rows for side in (row.ours, row.peer) if side is not None]
     said = dict.fromkeys(side.note for side in sides if ":" in side.note)
     return [*notes, *map(escaped, said)]

@@ -36,9 +36,11 @@ def _model_figure(bench: Bench, batch: int) -> Figure:
     looks = plot_style.model_looks(list(dict.fromkeys(row.work for row in bench.rows)))
     figure = Figure(figsize=(11.2, 7.2), layout="constrained")
     axes = figure.subplots(2, 2, squeeze=False)
+    # On a CPU it is the process' own, with all that was held before.
+    held = "peak of the process, GiB" if "CPU" in bench.about["device"] else "peak memory, GiB"
     values: tuple[tuple[str, Value], ...] = (
         ("milliseconds a call", lambda side: side.ms),
-        ("peak memory, GiB", lambda side: side.peak_bytes and side.peak_bytes / 2**30),
+        (held, lambda side: side.peak_bytes and side.peak_bytes / 2**30),
     )
     for line, (unit, value) in zip(axes, values, strict=True):
         for axis, (phase, title) in zip(line, _PHASES.items(), strict=True):
