@@ -4,7 +4,7 @@ A model's `forward` takes states as values and copies them; here every token cha
 belongs to and nothing else. Sequences are written into slots and read out of them as values.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +27,7 @@ class Decoder:
         self._tokens = torch.zeros(slots, dtype=torch.int64, device=self._device)
         self._rows = torch.full_like(self._tokens, -1)
         self._next = torch.empty(0)
+        self._asked: dict[int, int] = {}
 
     def write(self, slots: Sequence[int], state: State) -> None:
         """Put sequences into slots, whatever those held."""
@@ -43,20 +44,36 @@ class Decoder:
         """What slots hold, as a value."""
         return self._state[slots].trimmed()
 
-    @torch.inference_mode()
     def step(self, tokens: dict[int, int]) -> dict[int, int]:
         """Read one more token in some slots: slot -> token. Returns the most probable next ones."""
-        slots = list(tokens)
+        self.begin(tokens)
+        return self.end(tokens)
+
+    @torch.inference_mode()
+    def begin(self, tokens: dict[int, int]) -> None:
+        """Have a GPU begin a step, while the host may look at what the last one gave."""
+        self._asked = tokens
         if self._device.type == "cuda":
             rows = [slot if slot in tokens else -1 for slot in range(self.slots)]
             self._tokens.copy_(torch.tensor([tokens.get(slot, 0) for slot in rows]))
             self._rows.copy_(torch.tensor(rows))
             self._replay()
+
+    @torch.inference_mode()
+    def end(self, slots: Iterable[int]) -> dict[int, int]:
+        """What the step that was begun gives for some of its slots: the most probable tokens.
+
+        What the others hold then, means nothing: a GPU read their tokens too, a CPU does not.
+        """
+        wanted = list(slots)
+        if not wanted:
+            return {}
+        if self._device.type == "cuda":
             found = self._next.tolist()
-            return {slot: found[slot] for slot in slots}
-        new = torch.tensor(list(tokens.values()), device=self._device)
-        found = self.push(new, torch.tensor(slots, device=self._device)).tolist()
-        return dict(zip(slots, found, strict=True))
+            return {slot: found[slot] for slot in wanted}
+        tokens = torch.tensor([self._asked[slot] for slot in wanted], device=self._device)
+        found = self.push(tokens, torch.tensor(wanted, device=self._device)).tolist()
+        return dict(zip(wanted, found, strict=True))
 
     def _replay(self) -> None:
         if self._graph is None:

@@ -1,13 +1,14 @@
 """The engine against one question at a time, on every family; slots, stops and bounds."""
 
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from mom_eval.evalsuite.engine.answering import Answering, Score, Write
 from mom_eval.evalsuite.engine.count import TokenCount
-from mom_eval.evalsuite.engine.limits import Limits, Room, StateBytes
+from mom_eval.evalsuite.engine.limits import ROOM, Limits, Room, StateBytes, room_of
 from mom_eval.evalsuite.engine.packed import read
 from mom_eval.evalsuite.memory import OutOfMemory
 from mom_eval.evalsuite.own_model import OwnModel
@@ -71,8 +72,8 @@ class Asked:
         self.places = {id(write): place for place, write in enumerate(writes)}
         self.model, self.limits = model, limits
         longest = max(len(write.prompt) + write.tokens for write in writes)
-        # One more for rows that are nobody's.
-        self.states = (limits.slots + 1) * StateBytes(model.module)(longest)
+        # One more for rows that are nobody's, and in each a token behind the last one.
+        self.states = (limits.slots + 1) * StateBytes(model.module)(longest + 1)
         self.answering = Answering(model.module, writes, scores, limits, self.finish, self.count)
         self.texts, self.scored = {}, {}
         with pytest.MonkeyPatch.context() as patch:
@@ -250,3 +251,13 @@ def test_half_the_bytes_are_for_the_slots_and_fewer_slots_take_their_share():
     assert Limits.within(room, 50, 20) == Limits(20, 99, 500)
     assert Limits.within(room, 1, None) == Limits(64, 99, 500)
     assert Limits.within(room, 9999, None) == Limits(1, 99, 500)
+
+
+def test_a_gpu_gives_half_of_the_memory_that_is_free(monkeypatch):
+    """What torch keeps for itself and does not use is free."""
+    lm = SimpleNamespace(embeddings=SimpleNamespace(weight=SimpleNamespace()))
+    lm.embeddings.weight.device = torch.device("cuda", 1)
+    asked = {"mem_get_info": (100, 900), "memory_reserved": 70, "memory_allocated": 30}
+    for name, answer in asked.items():
+        monkeypatch.setattr(torch.cuda, name, {torch.device("cuda", 1): answer}.__getitem__)
+    assert room_of(lm) == ROOM["cuda"]._replace(bytes=70)

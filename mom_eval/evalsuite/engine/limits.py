@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+import torch
+
 from mom_eval.models.cost import cost
 from mom_eval.models.lm import LM
 
@@ -15,12 +17,21 @@ class Room(NamedTuple):
 
 
 ROOM = {"cpu": Room(64, 8_192, 1 << 30), "cuda": Room(256, 131_072, 8 << 30)}
-"""A CPU gains nothing from more."""
+"""A CPU gains nothing from more; the bytes of a GPU are those that it has."""
 
 
 def room_of(lm: LM) -> Room:
-    """What the machine takes that a model stands on."""
-    return ROOM["cpu" if lm.embeddings.weight.device.type == "cpu" else "cuda"]
+    """What the machine takes that a model stands on: of a GPU, half of the memory that is free.
+
+    A step of decoding costs little more for more slots, until their states are all of its work: 33
+    slots of the 340M MoM take 2.8 ms, of which states are 1.5.
+    """
+    device = lm.embeddings.weight.device
+    if device.type == "cpu":
+        return ROOM["cpu"]
+    free, _ = torch.cuda.mem_get_info(device)
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return ROOM["cuda"]._replace(bytes=(free + kept) // 2)
 
 
 class StateBytes:

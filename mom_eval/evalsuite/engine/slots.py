@@ -47,7 +47,8 @@ class Slots:
         if not texts:
             return
         if self._decoder is None:
-            self._decoder = Decoder(self._lm, self._count, self._capacity)
+            # One token more: a text may end when the token behind it has been read already.
+            self._decoder = Decoder(self._lm, self._count, self._capacity + 1)
         free = [place for place in range(self._count) if place not in self._slots][: len(texts)]
         self._decoder.write(free, read.state)
         first = read.logits.argmax(-1).tolist()
@@ -57,6 +58,11 @@ class Slots:
     def step(self) -> dict[int, str]:
         """Write one token in every slot; the texts that end with it."""
         out: dict[int, str] = {}
+        decoder = self._decoder
+        if decoder is None:
+            return out
+        # A GPU reads on behind every text while the host sees which of them end.
+        decoder.begin({place: slot.next for place, slot in self._slots.items()})
         for place, slot in list(self._slots.items()):
             slot.tokens.append(slot.next)
             for text in list(slot.going):
@@ -66,8 +72,6 @@ class Slots:
                     slot.going.remove(text)
             if not slot.going:
                 del self._slots[place]
-        if self._slots and self._decoder is not None:
-            written = {place: slot.next for place, slot in self._slots.items()}
-            for place, token in self._decoder.step(written).items():
-                self._slots[place].next = token
+        for place, token in decoder.end(self._slots).items():
+            self._slots[place].next = token
         return out
