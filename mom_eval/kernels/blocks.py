@@ -1,7 +1,10 @@
-"""Sizes of grids and blocks on the host: a launch asks for several, and a GPU waits meanwhile.
+"""What a launch asks for on the host: sizes of grids and blocks, and rows that can be read.
 
-Triton's own functions of these names are made for kernels too, and cost 2 us a call here.
+Triton's own functions of such names are made for kernels too and cost 2 us a call, hundreds of
+times a pass, while a GPU waits.
 """
+
+from torch import Tensor
 
 
 def cdiv(a: int, b: int) -> int:
@@ -12,3 +15,8 @@ def cdiv(a: int, b: int) -> int:
 def power_of_2(n: int) -> int:
     """The least power of 2 that is not below n, 1 at least."""
     return 1 << max(n - 1, 0).bit_length()
+
+
+def rows_of(x: Tensor) -> Tensor:
+    """[L, ...] whose rows are contiguous, wherever each begins: a copy only if they are not."""
+    return x if x[:1].is_contiguous() else x.contiguous()

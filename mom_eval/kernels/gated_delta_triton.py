@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mom_eval.kernels.blocks import cdiv, power_of_2
+from mom_eval.kernels.blocks import cdiv, power_of_2, rows_of
 from mom_eval.kernels.chunk_grid import CHUNK, ChunkGrid
 from mom_eval.kernels.prepare_triton import prepare_channel, prepare_head
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD, scan
@@ -25,15 +25,15 @@ def chunked_triton(
     lie apart: the columns of a fused projection are not copied.
     """
     operand = min((q.dtype, k.dtype, v.dtype), key=lambda dtype: dtype.itemsize)
-    q, k, v = _rows(q.to(operand)), _rows(k.to(operand)), _rows(v)
+    q, k, v = rows_of(q.to(operand)), rows_of(k.to(operand)), rows_of(v)
     (length, H, K), (_, HV, V) = q.shape, v.shape
     N, delta = len(state), beta is not None
     P = q.new_empty(grid.places, HV, CHUNK, CHUNK)
     T = torch.empty_like(P) if delta else P
     solved = state.new_empty(grid.places, HV, CHUNK, CHUNK) if delta else state
     # Where there is no beta or no g the kernels take a pointer and read nothing behind it.
-    beta = q if beta is None else _rows(beta)
-    gates = q if g is None else _rows(g)
+    beta = q if beta is None else rows_of(beta)
+    gates = q if g is None else rows_of(g)
     meta = {"K": K, "DELTA": delta, "PRECISION": "tf32x3"}
     places = (grid.places, HV)
     sizes = (N, q.stride(0), k.stride(0), gates.stride(0), beta.stride(0), H, HV)
@@ -61,11 +61,6 @@ def chunked_triton(
         V=V, GATE=gate, BK=BK, BV=BV, num_warps=warps, num_stages=stages, **meta,
     )  # fmt: skip
     return o, after
-
-
-def _rows(x: Tensor) -> Tensor:
-    """[L, ...] whose rows are contiguous, wherever each begins: a copy only if they are not."""
-    return x if x[:1].is_contiguous() else x.contiguous()
 
 
 def _blocks(K: int, V: int, gate: int, operand: torch.dtype, delta: bool) -> tuple[int, ...]:

@@ -8,11 +8,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mom_eval.kernels.blocks import cdiv, power_of_2
+from mom_eval.kernels.blocks import cdiv, power_of_2, rows_of
 from mom_eval.kernels.mixer_step import Own
 from mom_eval.kernels.norm import L2_EPS
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD
-from mom_eval.kernels.step_triton import newest, rows_of, value_block, written
+from mom_eval.kernels.step_triton import newest, value_block, written
 
 
 @triton.jit(

@@ -7,7 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mom_eval.kernels.blocks import cdiv, power_of_2
+from mom_eval.kernels.blocks import cdiv, power_of_2, rows_of
 
 HEADS = 4
 """Heads a program, which reads the sines and cosines of its rows once for them."""
@@ -141,7 +141,7 @@ def _launch(
     append: bool,
 ) -> Tensor:
     (L, H, K), HKV = q.shape, k.shape[1]
-    q, k, v = (x if x[:1].is_contiguous() else x.contiguous() for x in (q, k, v))
+    q, k, v = (rows_of(x) for x in (q, k, v))
     o, BH = q.new_empty(L, H, K), power_of_2(K // 2)
     rows, heads = max(1, 512 // BH), HEADS if L >= FEW else 1
     q_blocks, k_blocks = cdiv(H, heads), cdiv(HKV, heads)

@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mom_eval.kernels.blocks import cdiv, power_of_2
+from mom_eval.kernels.blocks import cdiv, power_of_2, rows_of
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD
 
 
@@ -132,8 +132,3 @@ def run_conv_step(
 def value_block(K: int, V: int) -> int:
     """Columns of a state that a program has: 8,192 numbers are 64 registers of a thread."""
     return min(power_of_2(V), max(16, 8192 // power_of_2(K)))
-
-
-def rows_of(x: Tensor) -> Tensor:
-    """Rows that are contiguous, wherever each begins: a copy only if they are not."""
-    return x if x[:1].is_contiguous() else x.contiguous()

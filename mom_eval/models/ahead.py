@@ -22,10 +22,10 @@ def compile_kernels(lm: LM) -> None:
         if not takes_triton("a model", "auto", (weight,)):
             return
         with compiling():
-            call(lm)
+            make_calls(lm)
 
 
-def call(lm: LM) -> None:
+def make_calls(lm: LM) -> None:
     """Prefill of a short and of a long call, and a step of decoding."""
     device = lm.embeddings.weight.device
     for length in LENGTHS:

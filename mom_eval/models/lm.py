@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mom_eval.kernels import Routes, chunk_grid, preferring, swiglu
-from mom_eval.kernels.shapes import checked_segments
+from mom_eval.kernels.shapes import checked_segments, segment_of
 from mom_eval.models.attention import Attention, prepared
 from mom_eval.models.config import ModelConfig
 from mom_eval.models.families import FAMILIES
@@ -264,7 +264,7 @@ class LM(nn.Module):
 def _stream(tokens: Tensor, cu_seqlens: Tensor, state: State) -> Stream:
     """Each token's position in its sequence, counted from the sequence's first token ever."""
     index = torch.arange(len(tokens), device=tokens.device)
-    sequence = torch.searchsorted(cu_seqlens, index, right=True) - 1
+    sequence = segment_of(cu_seqlens, len(tokens))
     positions = index - cu_seqlens[sequence] + state.seen[sequence]
     grid = chunk_grid(cu_seqlens, len(tokens))
     return Stream(cu_seqlens, positions, state.seen, grid=grid)

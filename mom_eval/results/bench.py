@@ -3,13 +3,12 @@
 import json
 import math
 from collections.abc import Callable, Sequence
-from csv import DictWriter
 from dataclasses import asdict, dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 from mom_eval.results.markdown import escaped, grid, one_line
+from mom_eval.results.table import as_csv
 
 SCHEMA: Final = 1
 DASH: Final = "-"
@@ -220,12 +219,8 @@ def _notes(bench: Bench) -> list[str]:
 
 def csv(bench: Bench) -> str:
     """One line a piece of work; times in milliseconds, first calls in seconds."""
-    out = StringIO()
     records = [_flat(row) for row in bench.rows]
-    writer = DictWriter(out, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return out.getvalue()
+    return as_csv(records, list(records[0]))
 
 
 def _flat(row: Row) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """Errors of the op's variants beside float64 -> table, CSV, JSON, files."""
 
 import json
-from csv import DictWriter
 from dataclasses import asdict, dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 from mom_eval.errors import SettingError
 from mom_eval.results.bench import or_null
 from mom_eval.results.markdown import escaped, grid
+from mom_eval.results.table import as_csv
 
 SCHEMA: Final = 1
 
@@ -121,12 +120,8 @@ def as_json(check: Check) -> str:
 
 def csv(check: Check) -> str:
     """One line a case."""
-    out = StringIO()
     records = [asdict(row) | {"right": row.right} for row in check.rows]
-    writer = DictWriter(out, list(records[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(records)
-    return out.getvalue()
+    return as_csv(records, list(records[0]))
 
 
 def write(check: Check, out: Path) -> list[Path]:

@@ -1,13 +1,12 @@
 """How long a suite of questions took -> table, CSV, JSON, files."""
 
 import json
-from csv import DictWriter
 from dataclasses import asdict, dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
 from mom_eval.results.markdown import escaped, grid, one_line
+from mom_eval.results.table import as_csv
 
 SCHEMA: Final = 1
 WHOLE: Final = 12_000
@@ -112,11 +111,7 @@ def csv(suite: Suite) -> str:
         for name, value in record(suite).items()
         if not isinstance(value, dict)
     }
-    out = StringIO()
-    writer = DictWriter(out, list(flat), lineterminator="\n")
-    writer.writeheader()
-    writer.writerow(flat)
-    return out.getvalue()
+    return as_csv([flat], list(flat))
 
 
 def write(suite: Suite, out: Path) -> list[Path]:

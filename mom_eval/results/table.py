@@ -1,7 +1,7 @@
 """Leaderboards as Markdown, CSV and JSON."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from csv import DictWriter
 from io import StringIO
 from typing import Any, Final
@@ -30,15 +30,23 @@ def csv(boards: Sequence[Board]) -> str:
     Contains, exact match, F1 and their net scores are in percent. Text stands on one line; what
     a spreadsheet would take for a formula gets an apostrophe in front.
     """
+    return as_csv(
+        (
+            _line(board, row, column, cell)
+            for board in boards
+            for row in board.rows
+            for column, cell in _cells(board, row)
+        ),
+        _fields(),
+    )
+
+
+def as_csv(lines: Iterable[dict[str, Any]], fields: Sequence[str]) -> str:
+    """Lines under a line of their fields, with an apostrophe before what would be a formula."""
     out = StringIO()
-    writer = DictWriter(out, _fields(), lineterminator="\n")
+    writer = DictWriter(out, fields, lineterminator="\n")
     writer.writeheader()
-    for board in boards:
-        for row in board.rows:
-            for column, cell in _cells(board, row):
-                writer.writerow(
-                    {k: _defused(v) for k, v in _line(board, row, column, cell).items()}
-                )
+    writer.writerows({name: _defused(value) for name, value in line.items()} for line in lines)
     return out.getvalue()
 
 

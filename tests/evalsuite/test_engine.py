@@ -72,8 +72,8 @@ class Asked:
         self.places = {id(write): place for place, write in enumerate(writes)}
         self.model, self.limits = model, limits
         longest = max(len(write.prompt) + write.tokens for write in writes)
-        # One more for rows that are nobody's, and in each a token behind the last one.
-        self.states = (limits.slots + 1) * StateBytes(model.module)(longest + 1)
+        # One more for rows that are nobody's.
+        self.states = (limits.slots + 1) * StateBytes(model.module)(longest)
         self.answering = Answering(model.module, writes, scores, limits, self.finish, self.count)
         self.texts, self.scored = {}, {}
         with pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,7 @@ import torch
 from mom_eval.kernels import choose
 from mom_eval.kernels.ahead import unlaunched
 from mom_eval.models import cast
-from mom_eval.models.ahead import call
+from mom_eval.models.ahead import make_calls
 from tests.models.shapes import CASES, new_model
 
 pytest.importorskip("triton")
@@ -72,7 +72,7 @@ def test_kernels_compile_for_hopper(name, monkeypatch, tmp_path):
     monkeypatch.setattr(JITFunction, "run", lambda kernel, *a, **k: compiler.run(kernel, *a, **k))
     model = cast(new_model(CASES[name]), MODELS[name])
     with torch.inference_mode(), unlaunched():
-        call(model)
+        make_calls(model)
     assert {"_route", "_add_norm"} & {key[0] for key in compiler.compiled}
     for kernel in compiler.compiled.values():
         assert kernel.asm["cubin"]

@@ -17,7 +17,7 @@ from mom_eval.kernels import (
 )
 from mom_eval.kernels.ahead import unlaunched
 from mom_eval.models import packed
-from mom_eval.models.ahead import call
+from mom_eval.models.ahead import make_calls
 from mom_eval.models.decoder import Decoder
 from tests.models.shapes import CASES, new_model, sequences
 
@@ -87,7 +87,7 @@ def test_calls_in_which_nothing_is_launched_run_through(name, monkeypatch):
 
     monkeypatch.setattr(GridExecutor, "__call__", lambda *_given, **_named: None)
     with torch.inference_mode(), unlaunched():
-        call(new_model(CASES[name]))
+        make_calls(new_model(CASES[name]))
 
 
 @pytest.mark.parametrize("top_k", [1, 2, 3])

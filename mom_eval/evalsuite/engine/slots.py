@@ -47,8 +47,7 @@ class Slots:
         if not texts:
             return
         if self._decoder is None:
-            # One token more: a text may end when the token behind it has been read already.
-            self._decoder = Decoder(self._lm, self._count, self._capacity + 1)
+            self._decoder = Decoder(self._lm, self._count, self._capacity)
         free = [place for place in range(self._count) if place not in self._slots][: len(texts)]
         self._decoder.write(free, read.state)
         first = read.logits.argmax(-1).tolist()
