@@ -5,11 +5,13 @@ from mom_eval.kernels.attention_step import attention_step
 from mom_eval.kernels.choose import KERNELS, preferring, takes_triton
 from mom_eval.kernels.chunk_grid import ChunkGrid, chunk_grid
 from mom_eval.kernels.combine_norm import combine_norm
+from mom_eval.kernels.few_rows import add_norm_linear, add_norm_swiglu, few_linear
 from mom_eval.kernels.gated_delta import gated_delta
 from mom_eval.kernels.gated_slot import gated_slot
-from mom_eval.kernels.gates import delta_gates
-from mom_eval.kernels.mixer_step import Own, conv_delta_step, entries, router_step
+from mom_eval.kernels.gates import TimeStep, delta_gates
+from mom_eval.kernels.mixer_step import Own, Routed, conv_delta_step, count_up
 from mom_eval.kernels.norm import add_norm, l2_norm, rms_norm
+from mom_eval.kernels.read_out import read_out_step
 from mom_eval.kernels.rotary import rotary, rotary_append, rotations
 from mom_eval.kernels.routing import (
     Joined,
@@ -35,19 +37,24 @@ __all__ = [
     "Joined",
     "Own",
     "Part",
+    "Routed",
     "Routes",
     "Rows",
     "Taken",
+    "TimeStep",
     "add_norm",
+    "add_norm_linear",
+    "add_norm_swiglu",
     "attention_step",
     "chunk_grid",
     "combine",
     "combine_norm",
     "compiling",
     "conv_delta_step",
+    "count_up",
     "delta_gates",
     "dispatch",
-    "entries",
+    "few_linear",
     "gated_delta",
     "gated_delta_step",
     "gated_slot",
@@ -55,13 +62,13 @@ __all__ = [
     "grouped_linear",
     "l2_norm",
     "preferring",
+    "read_out_step",
     "rms_norm",
     "rotary",
     "rotary_append",
     "rotations",
     "route",
     "router",
-    "router_step",
     "short_conv",
     "short_conv_step",
     "swiglu",

@@ -62,14 +62,22 @@ def compiling() -> Iterator[None]:
     from triton import AsyncCompileMode
     from triton.runtime.jit import JITFunction
 
-    launch = JITFunction.run
+    launch, kernels = JITFunction.run, []
 
     def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **meta: Any) -> Any:
-        return launch(self, *args, grid=grid, warmup=True, **meta)
+        kernels.append(launch(self, *args, grid=grid, warmup=True, **meta))
 
-    with ThreadPoolExecutor(os.cpu_count()) as threads, AsyncCompileMode(threads), unlaunched():
-        JITFunction.run = compile_only
-        try:
-            yield
-        finally:
-            JITFunction.run = launch
+    here = torch.cuda.set_device, (torch.cuda.current_device(),)
+    with ThreadPoolExecutor(os.cpu_count(), "triton", *here) as threads:
+        with AsyncCompileMode(threads), unlaunched():
+            JITFunction.run = compile_only
+            try:
+                yield
+            finally:
+                JITFunction.run = launch
+        list(threads.map(_make_ready, {id(one): one for one in kernels}.values()))
+
+
+def _make_ready(kernel: Any) -> None:
+    """Compile what launches a kernel, or one that is promised: Triton does when `run` is read."""
+    _ = (kernel.result() if hasattr(kernel, "result") else kernel).run

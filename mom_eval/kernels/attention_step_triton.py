@@ -11,6 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from mom_eval.kernels.blocks import cdiv, power_of_2
+from mom_eval.kernels.launch import kernel
 
 PROGRAMS = 4096
 """Parts of all rows and heads together, if there are as many blocks: several a multiprocessor."""
@@ -33,7 +34,7 @@ def _span(t, window, part, count, BLOCK: tl.constexpr):
     return start, tl.minimum(start + each * BLOCK, t + 1), (blocks + each - 1) // each
 
 
-@triton.jit(do_not_specialize=["window", "C", "H", "count"])
+@kernel("window", "C", "H", "count")
 def _attend(
     q, k, v, parts, weights, slots, positions, scale, window, C, H, count,
     K: tl.constexpr, BK: tl.constexpr, BLOCK: tl.constexpr,
@@ -73,7 +74,7 @@ def _attend(
     tl.store(weights + place * 2 + 1, tl.sum(total * share, 0))
 
 
-@triton.jit(do_not_specialize=["window", "C", "HKV", "count"])
+@kernel("window", "C", "HKV", "count")
 def _attend_group(
     q, k, v, parts, weights, slots, positions, scale, window, C, HKV, count,
     K: tl.constexpr, BK: tl.constexpr, BLOCK: tl.constexpr,
@@ -115,7 +116,7 @@ def _attend_group(
     tl.store(weights + place * 2 + 1, total, mask=j < GROUP)
 
 
-@triton.jit(do_not_specialize=["window", "H", "count"])
+@kernel("window", "H", "count")
 def _join(
     parts, weights, o, slots, positions, window, H, count,
     K: tl.constexpr, BK: tl.constexpr, BLOCK: tl.constexpr,

@@ -13,6 +13,8 @@ from torch import Tensor
 from mom_eval.kernels.choose import takes_triton
 
 CHUNK = 64
+LEAST = 16
+"""Chunks of a part at least, where segments are read in parts: see `split_triton`."""
 
 
 class ChunkGrid(NamedTuple):

@@ -71,15 +71,17 @@ def gated_delta(
     """
     segments = checked_segments(cu_seqlens, len(q), q.device)
     axes = checked(q, k, v, g, beta, len(segments) - 1)
-    state = checked_state(state, axes, "N HV K V", v)
+    if state is not None:
+        state = checked_state(state, axes, "N HV K V", v)
     scale = float(axes["K"] ** -0.5 if scale is None else scale)
     if takes_triton("gated_delta", impl, (v, q, k, g, beta, state), too_wide(axes["K"])):
         from mom_eval.kernels.chunk_grid_triton import lay_chunks
         from mom_eval.kernels.gated_delta_triton import chunked_triton
 
         grid = grid or lay_chunks(segments, len(v))
-        return chunked_triton(q, k, v, g, beta, scale, state.contiguous(), grid)
+        return chunked_triton(q, k, v, g, beta, scale, state, grid)
     run = chosen("impl", impl, IMPLEMENTATIONS)
+    state = checked_state(state, axes, "N HV K V", v)
     dtype, heads = compute_dtype(v), axes["HV"] // axes["H"]
     if heads > 1:
         q, k = (x.repeat_interleave(heads, dim=1) for x in (q, k))

@@ -1,4 +1,9 @@
-"""`gated_delta` on a GPU: `prepare` for all chunks at once, then `scan` along each segment."""
+"""`gated_delta` on a GPU: `prepare` for all chunks at once, then `scan` along each segment.
+
+A few long segments are split first, and `scan` goes along each part (`split_triton`).
+"""
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -7,6 +12,7 @@ from mom_eval.kernels.blocks import cdiv, power_of_2, rows_of
 from mom_eval.kernels.chunk_grid import CHUNK, ChunkGrid
 from mom_eval.kernels.prepare_triton import prepare_channel, prepare_head
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD, scan
+from mom_eval.kernels.split_triton import part_size, states_of_parts
 
 
 def chunked_triton(
@@ -16,7 +22,7 @@ def chunked_triton(
     g: Tensor | None,
     beta: Tensor | None,
     scale: float,
-    state: Tensor,
+    state: Tensor | None,
     grid: ChunkGrid,
 ) -> tuple[Tensor, Tensor]:
     """What `gated_delta` has checked -> (o [L, HV, V], states [N, HV, K, V]); waits for nothing.
@@ -26,41 +32,72 @@ def chunked_triton(
     """
     operand = min((q.dtype, k.dtype, v.dtype), key=lambda dtype: dtype.itemsize)
     q, k, v = rows_of(q.to(operand)), rows_of(k.to(operand)), rows_of(v)
-    (length, H, K), (_, HV, V) = q.shape, v.shape
-    N, delta = len(state), beta is not None
+    (length, _, K), (_, HV, V) = q.shape, v.shape
+    N, delta, past = grid.cu_seqlens.shape[0] - 1, beta is not None, int(state is not None)
+    gate, ready = _prepare(q, k, g, beta, HV, grid)
+    o, after = v.new_empty(length, HV, V), v.new_empty(N, HV, K, V, dtype=torch.float32)
+    BK, BV, warps, stages = _blocks(K, V, gate, operand, delta)
+    before = after if state is None else state.contiguous()
+    last, ends, first = after, grid.cu_seqlens, grid.first
+    if size := part_size(length, N, cdiv(V, BV) * HV):
+        shape = _blocks(K, V + K * delta, gate, operand, delta)
+        before, last, ends, first = states_of_parts(
+            ready.k, ready.k_out, v, ready.T, ready.G, before, after, past, grid, size, gate, delta,
+            shape,
+        )  # fmt: skip
+        past = 1
+    scan[(cdiv(V, BV), HV, before.shape[0])](
+        ready.q, ready.k, ready.k_out, v, ready.P, ready.T, ready.G, o, before, last, ends, first,
+        scale, ready.q.stride(0), ready.k.stride(0), v.stride(0), q.shape[1], HV, past,
+        K=K, V=V, GATE=gate, DELTA=delta, BK=BK, BV=BV, PRECISION="tf32x3",
+        num_warps=warps, num_stages=stages,
+    )  # fmt: skip
+    return o, after
+
+
+class _Ready(NamedTuple):
+    """What `scan` multiplies by; see there, and `prepare_triton`."""
+
+    q: Tensor
+    k: Tensor
+    k_out: Tensor
+    P: Tensor
+    T: Tensor
+    G: Tensor
+
+
+def _prepare(
+    q: Tensor, k: Tensor, g: Tensor | None, beta: Tensor | None, HV: int, grid: ChunkGrid
+) -> tuple[int, _Ready]:
+    """Which gate there is, and what all chunks need of themselves."""
+    (length, H, K), N, delta = q.shape, grid.cu_seqlens.shape[0] - 1, beta is not None
+    like = {"dtype": torch.float32}
     P = q.new_empty(grid.places, HV, CHUNK, CHUNK)
     T = torch.empty_like(P) if delta else P
-    solved = state.new_empty(grid.places, HV, CHUNK, CHUNK) if delta else state
+    solved = q.new_empty(grid.places, HV, CHUNK, CHUNK, **like) if delta else P
     # Where there is no beta or no g the kernels take a pointer and read nothing behind it.
     beta = q if beta is None else rows_of(beta)
     gates = q if g is None else rows_of(g)
-    meta = {"K": K, "DELTA": delta, "PRECISION": "tf32x3"}
-    places = (grid.places, HV)
+    meta = {"K": K, "DELTA": delta, "PRECISION": "tf32x3", "num_warps": 4}
     sizes = (N, q.stride(0), k.stride(0), gates.stride(0), beta.stride(0), H, HV)
-    q_in, k_in, k_out = q, k, k
     if g is not None and g.ndim == 3:
-        gate, G = CHANNEL.value, state.new_empty(grid.places, HV, K)
+        G = q.new_empty(grid.places, HV, K, **like)
         q_in, k_out = q.new_empty(length, HV, K), q.new_empty(length, HV, K)
         k_in = torch.empty_like(q_in) if delta else k_out
-        prepare_channel[places](
-            q, k, gates, beta, P, T, solved, q_in, k_in, k_out, G, *grid, scale, *sizes,
-            BK=max(16, min(32, power_of_2(K))), num_warps=4, **meta,
+        prepare_channel[(grid.places, HV)](
+            q, k, gates, beta, P, T, solved, q_in, k_in, k_out, G, *grid, *sizes,
+            BK=max(16, min(32, power_of_2(K))), **meta,
         )  # fmt: skip
-    else:
-        gate = 0 if g is None else HEAD.value
-        G = state.new_empty(length, HV) if gate else state
-        prepare_head[places](
-            q, k, gates, beta, P, T, solved, G, *grid, scale, *sizes,
-            GATE=gate, BK=max(16, min(64, power_of_2(K))), num_warps=4, **meta,
-        )  # fmt: skip
-    o, after = v.new_empty(length, HV, V), torch.empty_like(state)
-    BK, BV, warps, stages = _blocks(K, V, gate, operand, delta)
-    scan[(cdiv(V, BV), HV, N)](
-        q_in, k_in, k_out, v, P, T, G, o, state, after, grid.cu_seqlens, grid.first, scale,
-        q_in.stride(0), k_in.stride(0), v.stride(0), H, HV,
-        V=V, GATE=gate, BK=BK, BV=BV, num_warps=warps, num_stages=stages, **meta,
+        return CHANNEL.value, _Ready(q_in, k_in, k_out, P, T, G)
+    gate = 0 if g is None else HEAD.value
+    G = q.new_empty(length, HV, **like) if gate else P
+    prepare_head[(grid.places, HV)](
+        q, k, gates, beta, P, T, solved, G, *grid, *sizes,
+        GATE=gate, BK=max(16, min(64, power_of_2(K))),
+        # The inverse waits more than it works: 3 programs a multiprocessor, not 2.
+        maxnreg=168 if delta else None, **meta,
     )  # fmt: skip
-    return o, after
+    return gate, _Ready(q, k, k, P, T, G)
 
 
 def _blocks(K: int, V: int, gate: int, operand: torch.dtype, delta: bool) -> tuple[int, ...]:

@@ -9,75 +9,107 @@ import triton.language as tl
 from torch import Tensor
 
 from mom_eval.kernels.blocks import cdiv, power_of_2, rows_of
-from mom_eval.kernels.mixer_step import Own
+from mom_eval.kernels.gates import TimeStep
+from mom_eval.kernels.gates_triton import decay
+from mom_eval.kernels.launch import kernel
+from mom_eval.kernels.mixer_step import Own, Routed
 from mom_eval.kernels.norm import L2_EPS
+from mom_eval.kernels.overlap_triton import behind, meanwhile, overlapping
+from mom_eval.kernels.routing_triton import next_choice, ranked
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD
-from mom_eval.kernels.step_triton import newest, value_block, written
+from mom_eval.kernels.step_triton import gates_of, newest, value_block, written
 
 
-@triton.jit(
-    do_not_specialize=["R", "H", "HV", "M", "g_row", "beta_row", "own_g_row", "own_beta_row"]
-)
+@kernel("R", "H", "HV", "M", "g_row", "beta_row", "own_g_row", "own_beta_row")
 def _conv_delta_step(
-    q, k, v, g, beta, own_k, own_v, own_g, own_beta, weight, bias, ring, state, o,
-    slots, times, memories, scale, eps, q_row, k_row, v_row, g_row, beta_row,
+    q, k, v, g, beta, own_k, own_v, own_g, own_beta, weight, bias, A_log, dt_bias, ring, state, o,
+    slots, times, logits, scale, eps, most, q_row, k_row, v_row, g_row, beta_row,
     own_k_row, own_v_row, own_g_row, own_beta_row, R, H, HV, M,
     K: tl.constexpr, V: tl.constexpr, W: tl.constexpr, TOP_K: tl.constexpr,
     WRITERS: tl.constexpr, SHARED: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr,
-    BIAS: tl.constexpr, SILU: tl.constexpr, BK: tl.constexpr, BV: tl.constexpr,
+    SOFT: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
+    BK: tl.constexpr, BV: tl.constexpr, BM: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """One row, value head and block of V.
 
     TOP_K 0: there are no memories. Of M, the first is SHARED; WRITERS: the others have their own.
+    SOFT: g and beta are a and b of `delta_gates`.
     """
     block, h, r = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
+    meanwhile(OVERLAP)
+    behind(OVERLAP)
     reads: tl.constexpr = TOP_K + SHARED
     token = r // reads if TOP_K else r
-    slot, t, source, place = tl.load(slots + token), tl.load(times + r), token, r
+    slot, source, place = tl.load(slots + token), token, r
     if slot < 0:
         return
     if TOP_K:
         j = r % reads - SHARED
-        mine = j < 0
-        m = tl.load(memories + token * TOP_K + j, mask=j >= 0, other=-1)
+        m = _choice(logits, token, j, R, M - SHARED, TOP_K, BM)
         slot = slot * M + m + SHARED
-        place = tl.where(mine, token, SHARED * R + token * TOP_K + j)
+        place = tl.where(j < 0, token, SHARED * R + token * TOP_K + j)
         if WRITERS:
-            source = tl.where(mine, token, token * (M - SHARED) + m)
+            source = tl.where(j < 0, token, token * (M - SHARED) + m)
         if SHARED:  # noqa: SIM102, else it is compiled where there is none
-            if mine:
+            if j < 0:
                 k, k_row, v, v_row = own_k, own_k_row, own_v, own_v_row
                 g, g_row, beta, beta_row = own_g, own_g_row, own_beta, own_beta_row
     d, e = tl.arange(0, BK), block * BV + tl.arange(0, BV)
     of_k, of_v = d < K, e < V
+    inside = of_k[:, None] & of_v[None, :]
+    state += (slot * HV + h) * K * V + d[:, None] * V + e[None, :]
+    # First what is most on its way.
+    S = tl.load(state, mask=inside, other=0.0)
+    t = tl.load(times + slot) if TOP_K else tl.load(times + r)
+    q_r, k_r, u = _convolved(
+        q + token * q_row, k + source * k_row, v + source * v_row, weight, bias,
+        ring, slot, t, block, h, d, e, of_k, of_v, eps, H, HV, K, V, W, BIAS, SILU,
+    )  # fmt: skip
+    g, beta = g + source * g_row, beta + source * beta_row
+    if SOFT:
+        step, bias_h = tl.load(g + h).to(tl.float32), tl.load(dt_bias + h).to(tl.float32)
+        kept = tl.exp(decay(step, bias_h, tl.load(A_log + h).to(tl.float32)))
+        strength = tl.sigmoid(tl.load(beta + h).to(tl.float32)) * most
+    else:
+        kept, strength = gates_of(g, beta, h, d, of_k, K, GATE, DELTA)
+    S = written(S, k_r, u, kept, strength, GATE, DELTA)
+    tl.store(state, S, mask=inside)
+    tl.store(o + (place * HV + h) * V + e, scale * tl.sum(S * q_r[:, None], 0), mask=of_v)
+
+
+@triton.jit
+def _convolved(
+    q, k, v, weight, bias, ring, slot, t, block, h, d, e, of_k, of_v, eps, H, HV,
+    K: tl.constexpr, V: tl.constexpr, W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
+):  # fmt: skip
+    """A row's unit vectors of q and k, and its v; what is new is kept in the ring."""
     # Channels of the convolution: q, then k, then v.
     keys, channels = H * K, 2 * H * K + HV * V
     ring += slot * W * channels
     key, value = h // (HV // H) * K + d, h * V + e
-    new_q, q_r = newest(
-        q + token * q_row, key, ring, key, weight, bias, t, channels, of_k, W, BIAS, SILU
-    )
-    new_k, k_r = newest(
-        k + source * k_row, key, ring, keys + key, weight, bias, t, channels, of_k, W, BIAS, SILU
-    )
+    new_q, q_r = newest(q, key, ring, key, weight, bias, t, channels, of_k, W, BIAS, SILU)
+    new_k, k_r = newest(k, key, ring, keys + key, weight, bias, t, channels, of_k, W, BIAS, SILU)
     new_v, u = newest(
-        v + source * v_row, value, ring, 2 * keys + value, weight, bias, t, channels, of_v,
-        W, BIAS, SILU,
-    )  # fmt: skip
+        v, value, ring, 2 * keys + value, weight, bias, t, channels, of_v, W, BIAS, SILU
+    )
     entry = ring + t % W * channels
     tl.store(entry + 2 * keys + value, new_v, mask=of_v)
     if (block == 0) & (h % (HV // H) == 0):
         tl.store(entry + key, new_q, mask=of_k)
         tl.store(entry + keys + key, new_k, mask=of_k)
     q_r = q_r * tl.rsqrt(tl.sum(q_r * q_r, 0) + eps)
-    k_r = k_r * tl.rsqrt(tl.sum(k_r * k_r, 0) + eps)
-    inside = of_k[:, None] & of_v[None, :]
-    state += (slot * HV + h) * K * V + d[:, None] * V + e[None, :]
-    S = tl.load(state, mask=inside, other=0.0)
-    g, beta = g + source * g_row, beta + source * beta_row
-    S = written(S, k_r, u, g, beta, h, d, of_k, K, GATE, DELTA)
-    tl.store(state, S, mask=inside)
-    tl.store(o + (place * HV + h) * V + e, scale * tl.sum(S * q_r[:, None], 0), mask=of_v)
+    return q_r, k_r * tl.rsqrt(tl.sum(k_r * k_r, 0) + eps), u
+
+
+@triton.jit
+def _choice(logits, token, j, R, M, TOP_K: tl.constexpr, BM: tl.constexpr):
+    """The memory that is a token's choice j, -1 where j is."""
+    _given, left = ranked(logits, token + tl.arange(0, 1), R, M, BM)
+    m = (j * 0 - 1).to(tl.int32)
+    for place in tl.static_range(TOP_K):
+        _best, choice, left = next_choice(left, BM)
+        m = tl.where(j == place, tl.sum(choice, 0), m)
+    return m
 
 
 def run_conv_delta_step(
@@ -87,31 +119,36 @@ def run_conv_delta_step(
     ring: Tensor,
     state: Tensor,
     slots: Tensor,
-    times: Tensor,
-    g: Tensor | None,
-    beta: Tensor | None,
-    memories: Tensor | None,
+    times: Tensor | None,
+    gates: tuple[Tensor | None, Tensor | None, TimeStep | None],
+    routed: Routed | None,
     own: Own | None,
     activation: str | None,
 ) -> Tensor:
-    """`conv_delta_step` of what it has checked; columns are q, k and v."""
+    """`conv_delta_step` of what it has checked; columns are q, k and v, gates g, beta and soft."""
     HV, K, V = state.shape[-3:]
     q, k, v = (rows_of(x) for x in columns)
-    gates, strength = (v if x is None else rows_of(x) for x in (g, beta))
+    g, beta, soft = gates
+    strengths = [v if x is None else rows_of(x) for x in (g, beta)]
     mine = [v if x is None else rows_of(x) for x in own or (None,) * 4]
-    top_k = 0 if memories is None else memories.shape[1]
-    o = v.new_empty(times.numel(), HV, V)
+    rows, top_k, logits, seen = len(slots), 0, v, times
+    if routed is not None:
+        top_k, logits, seen = routed.top_k, routed.logits.contiguous(), routed.seen
+    assert seen is not None
+    o = v.new_empty(rows * max(1, top_k + (own is not None)), HV, V)
     BK, BV = power_of_2(K), value_block(K, V)
-    _conv_delta_step[(cdiv(V, BV), HV, len(o))](
-        q, k, v, gates, strength, *mine, weight.contiguous(), weight if bias is None else bias,
-        ring, state, o, slots.contiguous(), times.contiguous(),
-        slots if memories is None else memories.contiguous(), K**-0.5, L2_EPS,
-        *(x.stride(0) for x in (q, k, v, gates, strength, *mine)),
-        len(slots), q.shape[1] // K, HV, state.shape[1],
-        K=K, V=V, W=weight.shape[1], TOP_K=top_k, WRITERS=len(k) != len(q),
+    _conv_delta_step[(cdiv(V, BV), HV, o.shape[0])](
+        q, k, v, *strengths, *mine, weight.contiguous(), weight if bias is None else bias,
+        *((weight, weight) if soft is None else soft[:2]), ring, state, o,
+        slots.contiguous(), seen.contiguous(), logits, K**-0.5, L2_EPS,
+        1.0 if soft is None else float(soft.most),
+        *(x.stride(0) for x in (q, k, v, *strengths, *mine)),
+        rows, q.shape[1] // K, HV, state.shape[1],
+        K=K, V=V, W=weight.shape[1], TOP_K=top_k, WRITERS=k.shape[0] != q.shape[0],
         SHARED=int(own is not None),
         GATE=0 if g is None else (HEAD if g.ndim == 2 else CHANNEL).value,
-        DELTA=beta is not None, BIAS=bias is not None, SILU=activation == "silu",
-        BK=BK, BV=BV, num_warps=4,
+        DELTA=beta is not None, SOFT=soft is not None, BIAS=bias is not None,
+        SILU=activation == "silu", BK=BK, BV=BV, BM=power_of_2(logits.shape[1]) if top_k else 1,
+        num_warps=4, **overlapping(),
     )  # fmt: skip
     return o

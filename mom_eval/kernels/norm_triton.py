@@ -1,16 +1,17 @@
 """The kernels of `norm`: a vector is read once, and written once."""
 
 import torch
-import triton
 import triton.language as tl
 from torch import Tensor
 
 from mom_eval.kernels.blocks import cdiv, power_of_2
+from mom_eval.kernels.launch import kernel
+from mom_eval.kernels.overlap_triton import behind, meanwhile, overlapping
 
 ACTIVATIONS = {"silu": 1, "sigmoid": 2}
 
 
-@triton.jit(do_not_specialize=["vectors", "B"])
+@kernel("vectors", "B")
 def _norm(
     x, weight, gate, y, vectors, B, eps, x_a, x_b, gate_a, gate_b,
     D: tl.constexpr, BD: tl.constexpr, ROWS: tl.constexpr,
@@ -39,12 +40,14 @@ def _norm(
     tl.store(y + r.to(tl.int64)[:, None] * D + d[None, :], out, mask=inside)
 
 
-@triton.jit(do_not_specialize=["L"])
+@kernel("L")
 def _add_norm(
     x, y, weight, total, normed, L, eps, x_row, y_row,
-    D: tl.constexpr, BD: tl.constexpr, ROWS: tl.constexpr,
+    D: tl.constexpr, BD: tl.constexpr, ROWS: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """ROWS rows of x + y, rounded as they are kept, and their norm."""
+    behind(OVERLAP)
+    meanwhile(OVERLAP)
     r, d = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.arange(0, BD)
     inside, r = (r < L)[:, None] & (d < D)[None, :], r.to(tl.int64)[:, None]
     both = tl.load(x + r * x_row + d[None, :], mask=inside, other=0.0).to(tl.float32)
@@ -66,13 +69,13 @@ def run_add_norm(x: Tensor, y: Tensor, weight: Tensor, eps: float) -> tuple[Tens
     rows = max(1, 2048 // BD)
     if L:
         _add_norm[(cdiv(L, rows),)](
-            x, y, weight, total, normed, L, eps, x.stride(0), y.stride(0),
-            D=D, BD=BD, ROWS=rows, num_warps=4,
+            x, y, weight.contiguous(), total, normed, L, eps, x.stride(0), y.stride(0),
+            D=D, BD=BD, ROWS=rows, num_warps=4, **overlapping(),
         )  # fmt: skip
     return total, normed
 
 
-@triton.jit(do_not_specialize=["vectors", "HV"])
+@kernel("vectors", "HV")
 def _combine_norm(
     x, weights, row, onto, weight, gate, y, vectors, HV, eps, gate_a, gate_b,
     V: tl.constexpr, BV: tl.constexpr, ROWS: tl.constexpr, TOP_K: tl.constexpr,

@@ -2,10 +2,10 @@
 
 With G the running sum of g in the chunk, a program a chunk and value head writes
 
-    P_ij = scale * sum_d q_id e^(G_id - G_jd) k_jd                               j <= i, else 0
+    P_ij = sum_d q_id e^(G_id - G_jd) k_jd                                       j <= i, else 0
     T    = (I + A)^-1 diag(beta),  A_ij = beta_i sum_d k_id e^(G_id - G_jd) k_jd      j < i, else 0
 
-and what `scan` multiplies by: G itself for a decay a head; scale q e^G, k e^G (with the delta
+and what `scan` multiplies by: G itself for a decay a head; q e^G, k e^G (with the delta
 rule), k e^(Gc - G) and e^Gc for one a channel. No exponent is positive, so nothing overflows.
 """
 
@@ -14,14 +14,15 @@ import triton.language as tl
 
 from mom_eval.kernels.chunk_grid_triton import chunk_place
 from mom_eval.kernels.inverse_triton import invert_unit_lower
+from mom_eval.kernels.launch import kernel
 
 SIZES = ["N", "beta_row", "H", "HV"]
 """What makes no kernel of its own. Other strides do: loads of 16 bytes hang on 16 dividing them."""
 
 
-@triton.jit(do_not_specialize=SIZES)
+@kernel(*SIZES)
 def prepare_head(
-    q, k, g, beta, P, T, solved, G, cu_seqlens, first, segment, scale,
+    q, k, g, beta, P, T, solved, G, cu_seqlens, first, segment,
     N, q_row, k_row, g_row, beta_row, H, HV,
     K: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr, BK: tl.constexpr,
     PRECISION: tl.constexpr,
@@ -52,12 +53,12 @@ def prepare_head(
         decay = tl.exp(tl.minimum(total[:, None] - total[None, :], 0.0))
         p, a = p * decay, a * decay
     at = beta + (begin + i) * beta_row + h
-    _store(p, a, scale, at, live, P, T, solved, chunk * HV + h, DELTA, PRECISION)
+    _store(p, a, at, live, P, T, solved, chunk * HV + h, DELTA, PRECISION)
 
 
-@triton.jit(do_not_specialize=SIZES)
+@kernel(*SIZES)
 def prepare_channel(
-    q, k, g, beta, P, T, solved, q_in, k_in, k_out, decay, cu_seqlens, first, segment, scale,
+    q, k, g, beta, P, T, solved, q_in, k_in, k_out, decay, cu_seqlens, first, segment,
     N, q_row, k_row, g_row, beta_row, H, HV,
     K: tl.constexpr, DELTA: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -83,24 +84,22 @@ def prepare_channel(
         G = _sums(gates, i[:, None] >= i[None, :], k.dtype.element_ty, PRECISION)
         last = tl.sum(gates, 0)
         at = place + i[:, None] * (HV * K) + d[None, :]
-        tl.store(q_in + at, q_d * tl.exp(G) * scale, mask=inside)
+        tl.store(q_in + at, q_d * tl.exp(G), mask=inside)
         tl.store(k_out + at, k_d * tl.exp(tl.minimum(last[None, :] - G, 0.0)), mask=inside)
         if DELTA:
             tl.store(k_in + at, k_d * tl.exp(G), mask=inside)
         tl.store(decay + (chunk * HV + h) * K + d, tl.exp(last), mask=d < K)
         p, a = _scores(q_d, k_d, gates, p, a, k.dtype.element_ty, DELTA, BK, PRECISION)
     at = beta + (begin + i) * beta_row + h
-    _store(p, a, scale, at, live, P, T, solved, chunk * HV + h, DELTA, PRECISION)
+    _store(p, a, at, live, P, T, solved, chunk * HV + h, DELTA, PRECISION)
 
 
 @triton.jit
-def _store(
-    p, a, scale, beta, live, P, T, solved, place, DELTA: tl.constexpr, PRECISION: tl.constexpr
-):
+def _store(p, a, beta, live, P, T, solved, place, DELTA: tl.constexpr, PRECISION: tl.constexpr):
     """Write P from p [64, 64], and with the delta rule T from a, at the place of chunk and head."""
     i, j = tl.arange(0, 64)[:, None], tl.arange(0, 64)[None, :]
     at = place * 4096 + i * 64 + j
-    tl.store(P + at, tl.where(i >= j, p * scale, 0.0))
+    tl.store(P + at, tl.where(i >= j, p, 0.0))
     if DELTA:
         strength = tl.load(beta, mask=live, other=0.0).to(tl.float32)
         solved += place * 4096

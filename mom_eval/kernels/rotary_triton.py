@@ -8,6 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 from mom_eval.kernels.blocks import cdiv, power_of_2, rows_of
+from mom_eval.kernels.launch import kernel
 
 HEADS = 4
 """Heads a program, which reads the sines and cosines of its rows once for them."""
@@ -15,7 +16,7 @@ FEW = 1024
 """Below so many rows a program has one head: there are too few programs otherwise."""
 
 
-@triton.jit(do_not_specialize=["L"])
+@kernel("L")
 def _rotations(
     positions, turns, L, STEP: tl.constexpr, FIRST: tl.constexpr,
     HALF: tl.constexpr, BH: tl.constexpr, ROWS: tl.constexpr,
@@ -34,7 +35,7 @@ def _rotations(
     tl.store(at + HALF, tl.sin(angle), mask=inside)
 
 
-@triton.jit(do_not_specialize=["L", "C", "H", "HKV", "q_blocks", "k_blocks"])
+@kernel("L", "C", "H", "HKV", "q_blocks", "k_blocks")
 def _rotary(
     q, k, v, turns, o, keys, values, slots, positions,
     L, C, H, HKV, q_blocks, k_blocks, q_row, k_row, v_row,

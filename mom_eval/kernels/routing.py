@@ -140,7 +140,7 @@ def router(x: Tensor, weight: Tensor, top_k: int, memories: Tensor | None = None
     if chooses and takes_triton("router", "auto", (x, weight)):
         from mom_eval.kernels.routing_triton import run_router
 
-        return run_router(x, weight, top_k)[0]
+        return run_router(x, weight, top_k)
     dtype = compute_dtype(x)
     return route(F.linear(x.to(dtype), weight.to(dtype)), top_k, memories)
 
@@ -205,7 +205,7 @@ def take(x: Tensor, rows: Rows) -> Tensor:
     """
     if len(x) != len(rows.row):
         raise ValueError(f"axis L of x [L, ...] must be {len(rows.row)}, but it is {len(x)}")
-    return _Take.apply(x, rows.row - rows.own if rows.own else rows.row, rows.token[rows.own :])
+    return _Take.apply(x, rows.row, rows.token[rows.own :], rows.own)
 
 
 def combine(
@@ -267,14 +267,16 @@ def _on_16_bytes(x: Tensor) -> Tensor:
 
 class _Take(Function):
     @staticmethod
-    def forward(ctx, x: Tensor, row: Tensor, token: Tensor) -> Tensor:
+    def forward(ctx, x: Tensor, row: Tensor, token: Tensor, own: int) -> Tensor:
         ctx.save_for_backward(row)
+        ctx.own = own
         return x[token]
 
     @staticmethod
     def backward(ctx, *grad_outputs: Tensor):
         (grad,), (row,) = grad_outputs, ctx.saved_tensors
-        return grad[row].sum(1, dtype=compute_dtype(grad)).to(grad.dtype), None, None
+        summed = grad[row - ctx.own].sum(1, dtype=compute_dtype(grad))
+        return summed.to(grad.dtype), None, None, None
 
 
 class _Combine(Function):

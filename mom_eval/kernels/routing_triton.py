@@ -6,10 +6,11 @@ import triton.language as tl
 from torch import Tensor
 
 from mom_eval.kernels.blocks import cdiv, power_of_2
+from mom_eval.kernels.launch import kernel
 from mom_eval.kernels.routing import Routes
 
 
-@triton.jit
+@kernel()
 def _combine(
     y, weights, row, onto, out, D,
     TOP_K: tl.constexpr, ROW: tl.constexpr, ONTO: tl.constexpr, BD: tl.constexpr,
@@ -41,16 +42,42 @@ def run_combine(y: Tensor, weights: Tensor, row: Tensor | None, onto: Tensor | N
     return out
 
 
-@triton.jit(do_not_specialize=["L", "M"])
+@triton.jit
+def ranked(logits, t, L, M, BM: tl.constexpr):
+    """The logits [BT, BM] of tokens t, which there are L of, as they are and as they are ranked.
+
+    What is no number counts as the largest: choices are memories whatever is given.
+    """
+    m = tl.arange(0, BM)
+    inside = (t < L)[:, None] & (m < M)[None, :]
+    at = t.to(tl.int64)[:, None] * M + m[None, :]
+    given = tl.load(logits + at, mask=inside, other=0.0).to(tl.float32)
+    return _ranked(given, t, L, M, BM)
+
+
+@triton.jit
+def _ranked(given, t, L, M, BM: tl.constexpr):
+    there = (tl.arange(0, BM) < M)[None, :]
+    given = tl.where(there, tl.where((t < L)[:, None], given, 0.0), -float("inf"))
+    return given, tl.where(given == given, given, float("inf"))
+
+
+@triton.jit
+def next_choice(left, BM: tl.constexpr):
+    """The largest of `left` [BT, BM], the lowest index that has it, and what is left then."""
+    m, best = tl.arange(0, BM), tl.max(left, 1)
+    choice = tl.min(tl.where(left == best[:, None], m[None, :], BM), 1)
+    return best, choice, tl.where(m[None, :] == choice[:, None], -float("inf"), left)
+
+
+@kernel("L", "M")
 def _route(
-    x, weight, logits, memories, weights, probabilities, slots, seen, times, L, M, x_row,
-    D: tl.constexpr, TOP_K: tl.constexpr, STEP: tl.constexpr, SHARED: tl.constexpr,
-    BM: tl.constexpr, BT: tl.constexpr, BD: tl.constexpr,
+    x, weight, logits, memories, weights, probabilities, L, M, x_row,
+    D: tl.constexpr, TOP_K: tl.constexpr, BM: tl.constexpr, BT: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     """BT tokens: the TOP_K largest logits, ties to the lower index, and two softmaxes.
 
-    D 0: the logits are there; else they are made of x [L, D] and weight [M, D]. STEP: what a slot's
-    memories have seen is written out, and counted up; of SHARED ones the first is read by all.
+    D 0: the logits are there; else they are made of x [L, D] and weight [M, D].
     """
     t, m = tl.program_id(0) * BT + tl.arange(0, BT), tl.arange(0, BM)
     at = t.to(tl.int64)[:, None] * M + m[None, :]
@@ -69,44 +96,22 @@ def _route(
                 product = x_d.to(tl.float32)[:, None, :] * w_d.to(tl.float32)[None, :, :]
                 given += tl.sum(product, 2)
         tl.store(logits + at, given, mask=inside)
+        given, left = _ranked(given, t, L, M, BM)
     else:
-        given = tl.load(logits + at, mask=inside, other=0.0).to(tl.float32)
-    given = tl.where((m < M)[None, :], tl.where((t < L)[:, None], given, 0.0), -float("inf"))
-    # What is no number counts as the largest, as in torch: choices are memories whatever is given.
-    ranked = tl.where(given == given, given, float("inf"))
-    left = ranked
-    most = tl.max(left, 1)
+        given, left = ranked(logits, t, L, M, BM)
+    again, most = left, tl.max(left, 1)
     share = tl.exp(given - most[:, None])
     tl.store(probabilities + at, share / tl.sum(share, 1)[:, None], mask=inside)
     chosen = tl.zeros([BT], tl.float32)
     for _ in tl.static_range(TOP_K):
-        best = tl.max(left, 1)
+        best, _choice, left = next_choice(left, BM)
         chosen += tl.exp(best - most)
-        first = tl.min(tl.where(left == best[:, None], m[None, :], BM), 1)
-        left = tl.where(m[None, :] == first[:, None], -float("inf"), left)
     # The same once more, now that the sum of the chosen is known.
-    left = ranked
     for j in tl.static_range(TOP_K):
-        best = tl.max(left, 1)
-        first = tl.min(tl.where(left == best[:, None], m[None, :], BM), 1)
-        left = tl.where(m[None, :] == first[:, None], -float("inf"), left)
+        best, choice, again = next_choice(again, BM)
         place = t.to(tl.int64) * TOP_K + j
-        tl.store(memories + place, first.to(tl.int64), mask=t < L)
+        tl.store(memories + place, choice.to(tl.int64), mask=t < L)
         tl.store(weights + place, tl.exp(best - most) / chosen, mask=t < L)
-        if STEP:
-            _count_up(seen, times, slots, t, L, M, first + SHARED, j + SHARED, TOP_K, SHARED)
-    if STEP and SHARED:
-        _count_up(seen, times, slots, t, L, M, t * 0, 0, TOP_K, SHARED)
-
-
-@triton.jit
-def _count_up(seen, times, slots, t, L, M, memory, j, TOP_K: tl.constexpr, SHARED: tl.constexpr):
-    """Write what a memory of each token's slot has seen as its time j, and count the token."""
-    slot = tl.load(slots + t, mask=t < L, other=-1)
-    counter = seen + slot * (M + SHARED) + memory
-    time = tl.load(counter, mask=slot >= 0, other=0)
-    tl.store(times + t.to(tl.int64) * (TOP_K + SHARED) + j, time, mask=t < L)
-    tl.store(counter, time + 1, mask=slot >= 0)
 
 
 def run_route(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,22 +122,17 @@ def run_route(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:
     BT = max(1, 256 // BM)
     if L:
         _route[(cdiv(L, BT),)](
-            logits, logits, logits, memories, weights, probabilities, memories, memories, memories,
-            L, M, 0,
-            D=0, TOP_K=top_k, STEP=False, SHARED=0, BM=BM, BT=BT, BD=1, num_warps=1,
+            logits, logits, logits, memories, weights, probabilities, L, M, 0,
+            D=0, TOP_K=top_k, BM=BM, BT=BT, BD=1, num_warps=1,
         )  # fmt: skip
     return memories, weights, probabilities
 
 
-def run_router(
-    x: Tensor, weight: Tensor, top_k: int, slots: Tensor | None = None, seen: Tensor | None = None
-) -> tuple[Routes, Tensor]:
-    """`router`, and with slots `router_step`: the routes, and what the memories had seen."""
-    (L, D), M = x.shape, len(weight)
+def run_router(x: Tensor, weight: Tensor, top_k: int) -> Routes:
+    """`router` of what it has checked."""
+    (L, D), M = x.shape, weight.shape[0]
     x = x if x.stride(1) == 1 else x.contiguous()
     memories, weights, probabilities, logits = _empty(L, M, top_k, x.device)
-    shared = seen is not None and seen.shape[1] > M
-    times = memories if slots is None else memories.new_empty(L, top_k + shared)
     BM = power_of_2(M)
     # A program a token where there are few, so that every unit has work; else as a product. Its
     # terms are exact in half precision, as those of float32 are then.
@@ -141,12 +141,10 @@ def run_router(
         BT, BM, BD = 64, max(16, BM), 64
     if L:
         _route[(cdiv(L, BT),)](
-            x, weight.contiguous(), logits, memories, weights, probabilities,
-            *(memories if y is None else y for y in (slots, seen)), times, L, M, x.stride(0),
-            D=D, TOP_K=top_k, STEP=slots is not None, SHARED=int(shared), BM=BM, BT=BT, BD=BD,
-            num_warps=4,
+            x, weight.contiguous(), logits, memories, weights, probabilities, L, M, x.stride(0),
+            D=D, TOP_K=top_k, BM=BM, BT=BT, BD=BD, num_warps=4,
         )  # fmt: skip
-    return Routes(memories, weights, probabilities, logits), times
+    return Routes(memories, weights, probabilities, logits)
 
 
 def _empty(L: int, M: int, top_k: int, device: torch.device) -> tuple[Tensor, ...]:

@@ -56,9 +56,6 @@ def short_conv(
     channels = _check(parts, heads, weight, bias, ring, seen, length, len(segments) - 1)
     if activation not in (None, "silu"):
         raise ValueError(f"activation must be silu or None, but it is {activation!r}")
-    if ring is None or seen is None:
-        ring = like.new_zeros(len(segments) - 1, *weight.mT.shape)
-        seen = torch.zeros_like(segments[1:])
     given = [source for part in parts for source in sources(part)]
     limit = f"{len(parts)} parts are more than 3" if len(parts) > 3 else None
     if takes_triton("short_conv", "auto", (*given, weight, bias, ring), limit):
@@ -69,6 +66,9 @@ def short_conv(
         y, kept = run_short_conv(parts, length, heads, weight, bias, ring, seen, grid, activation)
         return y[0] if isinstance(x, Tensor) else y, kept
     columns = torch.cat([whole(part) for part in parts], -1)
+    if ring is None or seen is None:
+        ring = like.new_zeros(len(segments) - 1, *weight.mT.shape)
+        seen = torch.zeros_like(segments[1:])
     y, kept = _convolved(columns, weight, bias, ring, seen, segments)
     y = (F.silu(y) if activation == "silu" else y).split(channels, -1)
     y = [_heads_of_one(*one).to(columns.dtype) for one in zip(y, heads, strict=True)]

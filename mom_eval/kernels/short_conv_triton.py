@@ -5,8 +5,8 @@ is asked for. What is kept of a segment is one program's more.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -14,18 +14,19 @@ from torch import Tensor
 from mom_eval.kernels.blocks import cdiv, power_of_2
 from mom_eval.kernels.chunk_grid import ChunkGrid
 from mom_eval.kernels.chunk_grid_triton import chunk_place
+from mom_eval.kernels.launch import kernel
 from mom_eval.kernels.norm import L2_EPS
 from mom_eval.kernels.routing import Joined, Part, Taken, sources
 
 MOST_PARTS = 3
-ROWS = tl.constexpr(2048)
-"""Numbers of a tile: with 4 warps 16 a thread, so that several programs fit a multiprocessor."""
+TILE = tl.constexpr(1024)
+"""Numbers of a tile: with 4 warps 8 a thread, which are 16 bytes of a half-precision type."""
 
 
-@triton.jit(do_not_specialize=["N", "places", "own"])
+@kernel("N", "places", "own", "past")
 def _convolve(
     x0, x1, x2, sent0, sent1, sent2, token, y0, y1, y2, weight, bias, ring, kept, seen,
-    cu_seqlens, first, segment, eps, N, places, own,
+    cu_seqlens, first, segment, eps, N, places, own, past,
     row0, row1, row2, sent_row0, sent_row1, sent_row2,
     D0: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr,
     WIDTH0: tl.constexpr, WIDTH1: tl.constexpr, WIDTH2: tl.constexpr,
@@ -46,19 +47,19 @@ def _convolve(
     if block < blocks0:
         _part(
             x0, sent0, token, y0, weight, bias, ring, kept, seen, cu_seqlens, first, segment, eps,
-            N, places, own, row0 * STRIDE, sent_row0 * STRIDE, chunk, block * WIDTH0, 0,
+            N, places, own, past, row0 * STRIDE, sent_row0 * STRIDE, chunk, block * WIDTH0, 0,
             D0, WIDTH0, UNIT0, TAKE0, all_channels, W, BIAS, SILU,
         )  # fmt: skip
     elif block < blocks0 + blocks1:
         _part(
             x1, sent1, token, y1, weight, bias, ring, kept, seen, cu_seqlens, first, segment, eps,
-            N, places, own, row1 * STRIDE, sent_row1 * STRIDE, chunk, (block - blocks0) * WIDTH1,
-            D0, D1, WIDTH1, UNIT1, TAKE1, all_channels, W, BIAS, SILU,
+            N, places, own, past, row1 * STRIDE, sent_row1 * STRIDE, chunk,
+            (block - blocks0) * WIDTH1, D0, D1, WIDTH1, UNIT1, TAKE1, all_channels, W, BIAS, SILU,
         )  # fmt: skip
     else:
         _part(
             x2, sent2, token, y2, weight, bias, ring, kept, seen, cu_seqlens, first, segment, eps,
-            N, places, own, row2 * STRIDE, sent_row2 * STRIDE, chunk,
+            N, places, own, past, row2 * STRIDE, sent_row2 * STRIDE, chunk,
             (block - blocks0 - blocks1) * WIDTH2, D0 + D1,
             D2, WIDTH2, UNIT2, TAKE2, all_channels, W, BIAS, SILU,
         )  # fmt: skip
@@ -67,7 +68,7 @@ def _convolve(
 @triton.jit
 def _part(
     x, sent, token, y, weight, bias, ring, kept, seen, cu_seqlens, first, segment, eps,
-    N, places, own, x_row, sent_row, chunk, block, before_part: tl.constexpr,
+    N, places, own, past, x_row, sent_row, chunk, block, before_part: tl.constexpr,
     D: tl.constexpr, WIDTH: tl.constexpr, UNIT: tl.constexpr, TAKE: tl.constexpr,
     CHANNELS: tl.constexpr, W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
 ):  # fmt: skip
@@ -77,24 +78,23 @@ def _part(
     d = block + c
     inside = (c < WIDTH) & (d < D)
     if chunk < places:
+        # All taps at once, under way while the chunk's place is looked up.
+        column = tl.arange(0, triton.next_power_of_2(W))[:, None]
+        tap = weight + (before_part + d)[None, :] * W + column
+        tap = tl.load(tap, mask=(column < W) & inside[None, :], other=0.0).to(tl.float32)
         n, start, count = chunk_place(cu_seqlens, first, segment, chunk, N)
-        begin, before = tl.load(cu_seqlens + n), tl.load(seen + n)
-        past = ring + n * (W * CHANNELS) + before_part + d
-        # Read once for all tiles: they lie W apart, so each is a load of its own.
-        taps = ()
-        for back in tl.static_range(W):
-            tap = weight + (before_part + d) * W + (W - 1 - back)
-            taps += (tl.load(tap, mask=inside, other=0.0).to(tl.float32),)
+        begin, before = tl.load(cu_seqlens + n), tl.load(seen + n, mask=past != 0, other=0)
+        earlier = ring + n * (W * CHANNELS) + before_part + d
         source, row_size, less = _source(x, sent, x_row, sent_row, own, begin, TAKE)
-        for sub in range(0, count, ROWS // BD):
-            _tile(
-                source, token, y, taps, bias + before_part + d, past, eps,
-                row_size, begin, less, start + sub, start + count, before, d, inside,
-                D, UNIT, TAKE, CHANNELS, W, BIAS, SILU, BD,
-            )  # fmt: skip
+        _walk(
+            source, token, y, tap, bias + before_part + d, earlier, eps,
+            row_size, begin - less + start, begin + start, start, count.to(tl.int32), before,
+            d, inside, D, UNIT, TAKE, CHANNELS, W, BIAS, SILU, BD,
+        )  # fmt: skip
     else:
         n = chunk - places
-        begin, end, before = tl.load(cu_seqlens + n), tl.load(cu_seqlens + n + 1), tl.load(seen + n)
+        begin, end = tl.load(cu_seqlens + n), tl.load(cu_seqlens + n + 1)
+        before = tl.load(seen + n, mask=past != 0, other=0)
         at = n * (W * CHANNELS) + before_part + d
         source, row_size, less = _source(x, sent, x_row, sent_row, own, begin, TAKE)
         for w in tl.static_range(W):
@@ -119,36 +119,99 @@ def _source(x, sent, x_row, sent_row, own, begin, TAKE: tl.constexpr):
 
 
 @triton.jit
-def _tile(
-    x, token, y, taps, bias, ring, eps, x_row, begin, less, start, end, before, d, inside,
+def _walk(
+    x, token, y, tap, bias, ring, eps, x_row, row, place, start, count, before, d, inside,
     D: tl.constexpr, UNIT: tl.constexpr, TAKE: tl.constexpr, CHANNELS: tl.constexpr,
     W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
-    """Tokens `start` on of a segment, up to `end`; what lies before it is in its ring, or zero."""
-    t = start + tl.arange(0, ROWS // BD)
-    out = tl.zeros([ROWS // BD, BD], tl.float32)
+    """The `count` tokens of a segment from `start` on, a share of them a row of the tile.
+
+    They begin at row `row` of x or token, and at row `place` of y. A row of the tile goes through
+    its share and keeps the last W - 1 inputs, so that each is read once, and those of several
+    tokens together, so that one wait is for all of them.
+    """
+    SHARES: tl.constexpr = TILE // BD if BD < TILE else 1
+    AT_ONCE: tl.constexpr = 4 if SHARES <= 16 else (2 if SHARES == 32 else 1)
+    share = (count + SHARES * AT_ONCE - 1) // (SHARES * AT_ONCE) * AT_ONCE
+    if TAKE:
+        token += row
+    else:
+        x += row * x_row
+    y += place * D
+    # Counted from here on, which takes half the registers of places in the whole stream.
+    s = tl.arange(0, SHARES) * share
+    some, t = s < count, tl.minimum(start, W).to(tl.int32) + s
+    x_t = ()
+    for back in tl.static_range(W - 1, 0, -1):
+        earlier = _input(x, token, s - back, some & (t >= back), x_row, d, inside, TAKE)
+        x_t += (earlier.to(tl.float32),)
+    # Always a group ahead: what is read arrives while the last one is worked on.
+    end = tl.minimum(s + share, count)
+    ahead = _inputs(x, token, s, end, x_row, d, inside, TAKE, AT_ONCE)
+    taps = ()
     for back in tl.static_range(W):
-        here, row = (t < end) & (t >= back), begin - less + t - back
-        if TAKE:
-            row = tl.load(token + row, mask=here, other=0)
-        at = row[:, None] * x_row + d[None, :]
-        x_b = tl.load(x + at, mask=here[:, None] & inside[None, :], other=0.0)
-        out += x_b.to(tl.float32) * taps[back][None, :]
-    if (start < W - 1) & (before > 0):
-        for back in tl.static_range(1, W):
-            time = before + t - back
-            here = (t < end) & (t < back) & (time >= 0)
-            entry = ring[None, :] + (time % W)[:, None] * CHANNELS
-            old = tl.load(entry, mask=here[:, None] & inside[None, :], other=0.0)
-            out += old.to(tl.float32) * taps[back][None, :]
+        column = tl.arange(0, triton.next_power_of_2(W))[:, None]
+        taps += (tl.sum(tl.where(column == W - 1 - back, tap, 0.0), 0)[None, :],)
     if BIAS:
-        out += tl.load(bias, mask=inside, other=0.0).to(tl.float32)[None, :]
-    if SILU:
-        out = out * tl.sigmoid(out)
-    if UNIT:
-        out = out * tl.rsqrt(tl.sum(out * out, 1) + eps)[:, None]
-    at = (begin + t)[:, None] * D + d[None, :]
-    tl.store(y + at, out, mask=(t < end)[:, None] & inside[None, :])
+        bias = tl.load(bias, mask=inside, other=0.0).to(tl.float32)[None, :]
+    if (start < W - 1) & (before > 0):
+        x_t = _with_ring(x_t, ring, t, some, before, inside, CHANNELS, W)
+    for first in range(0, share, AT_ONCE):
+        for i in tl.static_range(AT_ONCE):
+            x_t += (ahead[i].to(tl.float32),)
+        ahead = _inputs(x, token, s + (first + AT_ONCE), end, x_row, d, inside, TAKE, AT_ONCE)
+        for i in tl.static_range(AT_ONCE):
+            out = tl.zeros([SHARES, BD], tl.float32)
+            for back in tl.static_range(W):
+                out += x_t[W - 1 + i - back] * taps[back]
+            if BIAS:
+                out += bias
+            if SILU:
+                out = _silu(out)
+            if UNIT:
+                out = out * tl.rsqrt(tl.sum(out * out, 1) + eps)[:, None]
+            at = s + first + i
+            mask = (at < count)[:, None] & inside[None, :]
+            tl.store(y + at[:, None] * D + d[None, :], out, mask=mask)
+        x_t = x_t[AT_ONCE:]
+
+
+@triton.jit
+def _silu(x):
+    """As x / (1 + exp(-x)), in half the instructions: a square of a root, and a power of 2."""
+    root = tl.rsqrt(1 + tl.exp2(x * -1.4426950408889634))
+    return x * root * root
+
+
+@triton.jit
+def _inputs(x, token, at, end, x_row, d, inside, TAKE: tl.constexpr, AT_ONCE: tl.constexpr):
+    """Rows of x that follow one another, AT_ONCE for each row of the tile."""
+    found = ()
+    for i in tl.static_range(AT_ONCE):
+        found += (_input(x, token, at + i, at + i < end, x_row, d, inside, TAKE),)
+    return found
+
+
+@triton.jit
+def _input(x, token, row, here, x_row, d, inside, TAKE: tl.constexpr):
+    """A row of x for each row of the tile that is here."""
+    if TAKE:
+        row = tl.load(token + row, mask=here, other=0)
+    at = row[:, None] * x_row + d[None, :]
+    return tl.load(x + at, mask=here[:, None] & inside[None, :], other=0.0)
+
+
+@triton.jit
+def _with_ring(x_t, ring, t, here, before, inside, CHANNELS: tl.constexpr, W: tl.constexpr):
+    """The W - 1 inputs before token t, with those of before the segment's begin from its ring."""
+    whole = ()
+    for back in tl.static_range(W - 1, 0, -1):
+        time = before + t - back
+        old = here & (t < back) & (time >= 0)
+        entry = ring[None, :] + (time % W)[:, None] * CHANNELS
+        x_b = tl.load(entry, mask=old[:, None] & inside[None, :], other=0.0)
+        whole += (x_t[W - 1 - back] + x_b.to(tl.float32),)
+    return whole
 
 
 def run_short_conv(
@@ -157,39 +220,51 @@ def run_short_conv(
     unit: Sequence[int | None],
     weight: Tensor,
     bias: Tensor | None,
-    ring: Tensor,
-    seen: Tensor,
+    ring: Tensor | None,
+    seen: Tensor | None,
     grid: ChunkGrid,
     activation: str | None,
 ) -> tuple[list[Tensor], Tensor]:
-    """`short_conv` of `length` rows, of what it has checked."""
+    """`short_conv` of `length` rows, of what it has checked; without a ring nothing came before."""
     # A tensor has no rows of its own before the others.
     pairs = [sources(part) for part in x]
     xs, sent = ([_dense(pair[end]) for pair in pairs] for end in (0, -1))
-    own = next((len(part.own) for part in x if isinstance(part, Joined)), 0)
-    token = next((part.rows.token for part in x if isinstance(part, Taken)), seen)
-    seen = seen.contiguous()
-    ring, kept = ring.contiguous(), torch.empty_like(ring, memory_format=torch.contiguous_format)
+    own = next((part.own.shape[0] for part in x if isinstance(part, Joined)), 0)
+    token = next((part.rows.token for part in x if isinstance(part, Taken)), grid.first)
+    N, past = grid.cu_seqlens.shape[0] - 1, ring is not None
+    kept = xs[0].new_empty(N, weight.shape[1], weight.shape[0])
+    ring, seen = (kept if ring is None else ring), (grid.first if seen is None else seen)
     y = [part.new_empty(length, part.shape[1]) for part in xs]
     stride = 8 if all(part.stride(0) % 8 == 0 for part in (*xs, *sent)) else 1
-    absent, blocks = MOST_PARTS - len(x), 0
-    meta = {"STRIDE": stride, "W": weight.shape[1], "BIAS": bias is not None}
-    for i in range(MOST_PARTS):
-        of_part = {"D": 0, "WIDTH": 1, "UNIT": False, "TAKE": False}
-        if i < len(x):
-            D = xs[i].shape[1]
-            of_part = {"D": D, "WIDTH": unit[i] or min(256, power_of_2(D))}
-            of_part |= {"UNIT": unit[i] is not None, "TAKE": isinstance(x[i], Taken)}
-            blocks += cdiv(D, of_part["WIDTH"])
-        meta |= {f"{name}{i}": value for name, value in of_part.items()}
-    _convolve[(grid.places + len(ring), blocks)](
+    absent = MOST_PARTS - len(x)
+    taken = tuple(isinstance(part, Taken) for part in x)
+    blocks, meta = _blocks(tuple(part.shape[1] for part in xs), tuple(unit), taken)
+    _convolve[(grid.places + N, blocks)](
         *xs, *[xs[0]] * absent, *sent, *[xs[0]] * absent, token, *y, *[y[0]] * absent,
-        weight.contiguous(), weight if bias is None else bias, ring, kept, seen, *grid, L2_EPS,
-        len(ring), grid.places, own, *(part.stride(0) // stride for part in xs), *[0] * absent,
+        weight.contiguous(), weight if bias is None else bias, ring.contiguous(), kept,
+        seen.contiguous(), *grid, L2_EPS, N, grid.places, own, int(past),
+        *(part.stride(0) // stride for part in xs), *[0] * absent,
         *(part.stride(0) // stride for part in sent), *[0] * absent,
-        SILU=activation == "silu", num_warps=4, **meta,
+        STRIDE=stride, W=weight.shape[1], BIAS=bias is not None, SILU=activation == "silu",
+        num_warps=4, **meta,
     )  # fmt: skip
     return y, kept
+
+
+@lru_cache
+def _blocks(
+    channels: tuple[int, ...], unit: tuple[int | None, ...], taken: tuple[bool, ...]
+) -> tuple[int, dict[str, int]]:
+    """How many blocks of channels there are, and what the kernel is told of each part."""
+    meta = {f"{name}{i}": 0 for i in range(MOST_PARTS) for name in ("D", "UNIT", "TAKE")}
+    meta |= {f"WIDTH{i}": 1 for i in range(MOST_PARTS)}
+    blocks = 0
+    for i, (D, width, take) in enumerate(zip(channels, unit, taken, strict=True)):
+        block = width or min(256, power_of_2(D))
+        blocks += cdiv(D, block)
+        of_part = {"D": D, "WIDTH": block, "UNIT": int(width is not None), "TAKE": int(take)}
+        meta |= {f"{name}{i}": value for name, value in of_part.items()}
+    return blocks, meta
 
 
 def _dense(x: Tensor) -> Tensor:

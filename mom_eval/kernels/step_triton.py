@@ -5,22 +5,36 @@ import triton.language as tl
 from torch import Tensor
 
 from mom_eval.kernels.blocks import cdiv, power_of_2, rows_of
+from mom_eval.kernels.launch import kernel
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD
 
 
 @triton.jit
-def written(S, k, u, g, beta, h, d, of_k, K: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr):
+def gates_of(g, beta, h, d, of_k, K: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr):
+    """What a row keeps of the state, a number or [BK], and how strongly it is written; else 1."""
+    kept, strength = 1.0, 1.0
+    if GATE == HEAD:
+        kept = tl.exp(tl.load(g + h).to(tl.float32))
+    if GATE == CHANNEL:
+        kept = tl.exp(tl.load(g + h * K + d, mask=of_k, other=0.0).to(tl.float32))
+    if DELTA:
+        strength = tl.load(beta + h).to(tl.float32)
+    return kept, strength
+
+
+@triton.jit
+def written(S, k, u, kept, strength, GATE: tl.constexpr, DELTA: tl.constexpr):
     """A block of columns of S [BK, BV] after a row's key k [BK] and values u [BV]."""
     if GATE == HEAD:
-        S *= tl.exp(tl.load(g + h).to(tl.float32))
+        S *= kept
     if GATE == CHANNEL:
-        S *= tl.exp(tl.load(g + h * K + d, mask=of_k, other=0.0).to(tl.float32))[:, None]
+        S *= kept[:, None]
     if DELTA:
-        u = tl.load(beta + h).to(tl.float32) * (u - tl.sum(S * k[:, None], 0))
+        u = strength * (u - tl.sum(S * k[:, None], 0))
     return S + k[:, None] * u[None, :]
 
 
-@triton.jit(do_not_specialize=["beta_row", "H", "HV"])
+@kernel("beta_row", "H", "HV")
 def _step(
     q, k, v, g, beta, o, state, slots, scale, q_row, k_row, v_row, g_row, beta_row, H, HV,
     K: tl.constexpr, V: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr,
@@ -40,7 +54,8 @@ def _step(
     q_r = tl.load(q + r * q_row + key, mask=of_k, other=0.0).to(tl.float32)
     k_r = tl.load(k + r * k_row + key, mask=of_k, other=0.0).to(tl.float32)
     u = tl.load(v + r * v_row + h * V + e, mask=of_v, other=0.0).to(tl.float32)
-    S = written(S, k_r, u, g + r * g_row, beta + r * beta_row, h, d, of_k, K, GATE, DELTA)
+    kept, strength = gates_of(g + r * g_row, beta + r * beta_row, h, d, of_k, K, GATE, DELTA)
+    S = written(S, k_r, u, kept, strength, GATE, DELTA)
     tl.store(state + at, S, mask=inside)
     tl.store(o + (r * HV + h) * V + e, scale * tl.sum(S * q_r[:, None], 0), mask=of_v)
 
@@ -65,7 +80,7 @@ def newest(
     return new, out
 
 
-@triton.jit(do_not_specialize=["D"])
+@kernel("D")
 def _conv_step(
     x, weight, bias, y, ring, times, slots, x_row, D,
     W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, BD: tl.constexpr,

@@ -1,13 +1,13 @@
 """The kernel of `swiglu`."""
 
-import triton
 import triton.language as tl
 from torch import Tensor
 
 from mom_eval.kernels.blocks import cdiv, power_of_2
+from mom_eval.kernels.launch import kernel
 
 
-@triton.jit
+@kernel()
 def _swiglu(x, y, D, BD: tl.constexpr):
     t, d = tl.program_id(0).to(tl.int64), tl.program_id(1) * BD + tl.arange(0, BD)
     a = tl.load(x + t * 2 * D + d, mask=d < D, other=0.0).to(tl.float32)

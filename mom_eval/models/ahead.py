@@ -2,34 +2,32 @@
 
 import torch
 
-from mom_eval.kernels import compiling, preferring, takes_triton
-from mom_eval.models.decoder import Decoder
+from mom_eval.kernels import compiling
+from mom_eval.kernels.blocks import cdiv
+from mom_eval.kernels.chunk_grid import CHUNK, LEAST
 from mom_eval.models.lm import LM
-
-LENGTHS = (16, 4112)
-"""Tokens of a short and of a long call, for which `route` has a kernel each."""
 
 
 def compile_kernels(lm: LM) -> None:
-    """Compile the kernels of prefill and of decoding side by side; nothing where there are none.
+    """Compile the kernels of prefill side by side; nothing where there are none.
 
-    A prefill that continues a state, and other settings of a call, launch no others.
+    A prefill that continues a state, and other settings of a call, launch no others. Those of
+    decoding hang on the number of slots: `Decoder` compiles them.
     """
-    weight = lm.embeddings.weight
-    if not weight.is_cuda:
-        return
-    with torch.inference_mode(), preferring(lm.kernels):
-        if not takes_triton("a model", "auto", (weight,)):
-            return
-        with compiling():
-            make_calls(lm)
+    if lm.on_triton():
+        with torch.inference_mode(), compiling():
+            make_calls(lm.shallow()[0])
 
 
 def make_calls(lm: LM) -> None:
-    """Prefill of a short and of a long call, and a step of decoding."""
-    device = lm.embeddings.weight.device
-    for length in LENGTHS:
-        tokens = torch.zeros(length, dtype=torch.int64, device=device)
-        lm(tokens, tokens.new_tensor([0, length // 2, length]))
-    slots = torch.tensor([0, 1], device=device)
-    Decoder(lm, 2, capacity=LENGTHS[0]).push(torch.zeros_like(slots), slots)
+    """Prefill of a short and of a long call, for which `route` has a kernel each.
+
+    The long one is one sequence of so many tokens that it is read in parts if any is.
+    """
+    memories, segments, reads = lm.config.memories, 1, 1
+    if memories is not None:
+        segments, reads = (n + memories.shared for n in (memories.num_memories, memories.top_k))
+    long = max(4112, cdiv(2 * segments * LEAST * CHUNK, reads))
+    for length in (16, long):
+        tokens = torch.zeros(length, dtype=torch.int64, device=lm.embeddings.weight.device)
+        lm(tokens, tokens.new_tensor([0, length]))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mom_eval.kernels import attention_step, rotary_append, rotations
+from mom_eval.kernels import attention_step, few_linear, rotary_append, rotations
 from mom_eval.kernels.shapes import compute_dtype
 from mom_eval.models.config import AttentionOptions
 from mom_eval.models.extent import Extent
@@ -44,36 +44,52 @@ class Attention(nn.Module):
         return {name: self.qkv.weight.new_zeros(shape) for name in ("k", "v")}
 
     def forward(
-        self, x: Tensor, at: Stream, state: dict[str, Tensor], routes: None = None
+        self, x: Tensor, at: Stream, state: dict[str, Tensor] | None, routes: None = None
     ) -> tuple[Tensor, dict[str, Tensor], None]:
         """Mix x [L, D]: y [L, D], all keys and values [N, S, Hkv, K], and no routing.
 
         Entry s of a sequence is its token s; entries from `at.seen` plus its new tokens on are
-        filling. `at` is as `prepared` returned it.
+        filling. `at` is as `prepared` returned it; `state` None: nothing is read yet.
         """
+        assert at.extent is not None
+        past = self.empty_state(len(at.extent.lengths)) if state is None else state
+        kept = {name: at.extent.room(entries) for name, entries in past.items()}
+        q = self._appended(self.qkv(x), at, kept, at.extent.sequences)
+        o = _attend(q, kept["k"], kept["v"], at.extent, self.options.window)
+        return self.out(o.flatten(-2)), kept, None
+
+    def step(
+        self, x: Tensor, y: Tensor | None, norm: RMSNorm, at: Stream, state: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """`forward` of the norm of x + y for one token a slot, whose state changes in place.
+
+        Returns x + y [R, D], and what is mixed [R, D].
+        """
+        assert at.slots is not None
+        x, (columns,) = norm.times(x, y, [self.qkv.weight])
+        if self.qkv.bias is not None:
+            columns = columns + self.qkv.bias
+        q = self._appended(columns, at, state, at.slots)
+        o = attention_step(
+            q, state["k"], state["v"], slots=at.slots, positions=at.positions,
+            window=self.options.window,
+        )  # fmt: skip
+        return x, few_linear(o.flatten(-2), self.out.weight)
+
+    def _appended(
+        self, columns: Tensor, at: Stream, kept: dict[str, Tensor], slots: Tensor
+    ) -> Tensor:
+        """Queries of the columns [L, ...], whose keys and values are behind those kept in slots."""
         options = self.options
-        q, k, v = self.qkv(x).split(self._widths, -1)
+        q, k, v = columns.split(self._widths, -1)
         q = split_heads(q, options.num_heads)
         k, v = (split_heads(y, options.num_kv_heads) for y in (k, v))
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         assert at.turns is not None
-        kept, slots = state, at.slots
-        if at.extent is not None:
-            kept = {name: at.extent.room(past) for name, past in state.items()}
-            slots = at.extent.sequences
-        assert slots is not None
-        keys, values, positions = kept["k"], kept["v"], at.positions
-        q = rotary_append(
-            q, k, v, at.turns, keys=keys, values=values, slots=slots, positions=positions
+        return rotary_append(
+            q, k, v, at.turns, keys=kept["k"], values=kept["v"], slots=slots, positions=at.positions
         )
-        if at.extent is None:
-            o = attention_step(
-                q, keys, values, slots=slots, positions=positions, window=options.window
-            )
-        else:
-            o = _attend(q, keys, values, at.extent, options.window)
-        return self.out(o.flatten(-2)), kept, None
 
     def reset_parameters(self, std: float) -> None:
         """Normal weights of a standard deviation, zero biases."""
@@ -99,7 +115,10 @@ class Attention(nn.Module):
 def prepared(at: Stream, options: AttentionOptions, x: Tensor) -> Stream:
     """The stream with what all layers of attention share, which they compute in the type of x."""
     turns = rotations(at.positions, options.head_dim, options.rope_theta, dtype=compute_dtype(x))
-    extent = None if at.slots is not None else Extent.of(at.cu_seqlens, at.seen, len(x))
+    extent = None
+    if at.slots is None:
+        assert at.seen is not None
+        extent = Extent.of(at.cu_seqlens, at.seen, len(x))
     return at._replace(turns=turns, extent=extent)
 
 

@@ -51,7 +51,11 @@ class Columns(nn.Module):
 
     def forward(self, x: Tensor, ends: Tensor | None = None) -> dict[str, Tensor]:
         """Every column of x [L, D]; `ends` [M]: where each group's rows end, given with groups."""
-        parts = self._product(x, self.weight, ends).split(self._widths, -1)
+        return self.split(self._product(x, self.weight, ends), ends)
+
+    def split(self, product: Tensor, ends: Tensor | None = None) -> dict[str, Tensor]:
+        """`forward`, where the product of x and the weight [L, O] is there."""
+        parts = product.split(self._widths, -1)
         out = dict(zip(self.columns, parts, strict=True))
         for name, up in self.up.items():
             out[name] = self._product(out[name], up, ends)
@@ -59,19 +63,21 @@ class Columns(nn.Module):
             group = (
                 None
                 if ends is None
-                else torch.searchsorted(ends, torch.arange(len(x), device=x.device), right=True)
+                else torch.searchsorted(
+                    ends, torch.arange(len(product), device=product.device), right=True
+                )
             )
             for name, bias in self.bias.items():
                 out[name] = out[name] + (bias if group is None else bias[group])
         return out
 
-    def every(self, x: Tensor) -> dict[str, Tensor]:
-        """Every column of x [L, D] in all M groups, as one product: [L M, width], token-major.
+    def split_every(self, product: Tensor) -> dict[str, Tensor]:
+        """Every column in all M groups, where x times all weights [L, M O] is there.
 
-        For few rows, which between them choose nearly all groups.
+        [L M, width], token-major: for few rows, which between them choose nearly all groups.
         """
         groups, width = self.weight.shape[:2]
-        parts = F.linear(x, self.weight.flatten(0, 1)).view(-1, width).split(self._widths, -1)
+        parts = product.view(-1, width).split(self._widths, -1)
         out = dict(zip(self.columns, parts, strict=True))
         for name, up in self.up.items():
             low = out[name].unflatten(0, (-1, groups))

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mom_eval.kernels import compiling
 from mom_eval.models.lm import LM
 from mom_eval.models.state import ATTENTION, State
 
@@ -24,8 +25,8 @@ class Decoder:
         self._state = _roomy(lm.empty_state(slots + 1), capacity)
         self._device = self._state.seen.device
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._tokens = torch.zeros(slots, dtype=torch.int64, device=self._device)
-        self._rows = torch.full_like(self._tokens, -1)
+        # Tokens, and the slots that they are for.
+        self._given = torch.zeros(2, slots, dtype=torch.int64, device=self._device)
         self._next = torch.empty(0)
         self._asked: dict[int, int] = {}
 
@@ -55,8 +56,9 @@ class Decoder:
         self._asked = tokens
         if self._device.type == "cuda":
             rows = [slot if slot in tokens else -1 for slot in range(self.slots)]
-            self._tokens.copy_(torch.tensor([tokens.get(slot, 0) for slot in rows]))
-            self._rows.copy_(torch.tensor(rows))
+            given = [[tokens.get(slot, 0) for slot in rows], rows]
+            # From pinned memory, so that nobody waits.
+            self._given.copy_(torch.tensor(given, pin_memory=True), non_blocking=True)
             self._replay()
 
     @torch.inference_mode()
@@ -77,17 +79,27 @@ class Decoder:
 
     def _replay(self) -> None:
         if self._graph is None:
-            # Once with no slot at all, so that kernels are compiled and nothing is changed.
-            rows, self._rows = self._rows, torch.full_like(self._rows, -1)
+            # With no slot at all, so that nothing is changed: kernels are compiled side by side,
+            # and launched once.
+            tokens, rows = self._given
+            # In its place, since kernels hang on where in memory it begins.
+            nobody = torch.full_like(self._given, -1)[1]
+            if self._lm.on_triton():
+                few, kept = self._lm.shallow()
+                with compiling():
+                    few.step(
+                        tokens,
+                        nobody,
+                        State(self._state.seen, [self._state.layers[i] for i in kept]),
+                    )
             aside = torch.cuda.Stream()
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
-                self.push(self._tokens, self._rows)
+                self.push(tokens, nobody)
             torch.cuda.current_stream().wait_stream(aside)
-            self._rows = rows
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
-                self._next = self.push(self._tokens, self._rows)
+                self._next = self.push(tokens, rows)
         self._graph.replay()
 
     def push(self, tokens: Tensor, slots: Tensor) -> Tensor:

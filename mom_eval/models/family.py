@@ -7,12 +7,21 @@ into the mixer's. The mixer (`memory.py`) does the rest: projections, convolutio
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mom_eval.kernels import ChunkGrid, add_norm, gated_delta, gated_delta_step, rms_norm
+from mom_eval.kernels import (
+    ChunkGrid,
+    TimeStep,
+    add_norm,
+    add_norm_linear,
+    gated_delta,
+    gated_delta_step,
+    rms_norm,
+)
 from mom_eval.models.columns import Column
 from mom_eval.models.extent import Extent
 
@@ -23,10 +32,10 @@ class Stream(NamedTuple):
     cu_seqlens: Tensor
     """[N + 1] int64, where each segment begins and ends."""
     positions: Tensor
-    """[L] int64, each row's position in its own sequence, from 0."""
-    seen: Tensor
-    """[N] int64, rows that each segment had before this call; with slots [L], those of each row's
-    slot."""
+    """[L] int64, each token's position in its own sequence, from 0."""
+    seen: Tensor | None
+    """[N] int64, rows that each segment had before this call, None if none had any; with slots [L],
+    those of each row's slot."""
     across: Tensor | None = None
     """This layer's share of a parameter that spans the layers (HGRN2's lower bound)."""
     slots: Tensor | None = None
@@ -38,6 +47,12 @@ class Stream(NamedTuple):
     """[L, 2, K / 2], rotations of the positions, where the model has attention."""
     extent: Extent | None = None
     """Where attention keeps keys and values, unless in slots."""
+    token: Tensor | None = None
+    """[rows] int64, the token of each row, where rows are not the tokens."""
+
+    def row_positions(self) -> Tensor:
+        """[rows] int64, the position of each row's token."""
+        return self.positions if self.token is None else self.positions[self.token]
 
 
 class Write(NamedTuple):
@@ -77,6 +92,17 @@ class RMSNorm(nn.Module):
         if y is None:
             return x, self(x).to(self.weight.dtype)
         return add_norm(x, y, self.weight, eps=self.eps)
+
+    def times(
+        self,
+        x: Tensor,
+        y: Tensor | None,
+        weights: Sequence[Tensor],
+        router: Tensor | None = None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """`behind`, and products of the norm in place of the norm (`add_norm_linear`)."""
+        assert self.weight is not None
+        return add_norm_linear(x, y, self.weight, weights, eps=self.eps, router=router)
 
     def reset_parameters(self) -> None:
         """A weight of ones."""
@@ -142,6 +168,12 @@ class Family(nn.Module):
         """Decay and strength of `write`, of a family of `unit`."""
         raise NotImplementedError
 
+    def step_gates(
+        self, c: dict[str, Tensor]
+    ) -> tuple[Tensor | None, Tensor | None, TimeStep | None]:
+        """`gates` as `conv_delta_step` takes them: g, beta and soft."""
+        return *self.gates(c), None
+
     def head_norm(self, c: dict[str, Tensor]) -> "HeadNorm | None":
         """The gated norm of each head that is all of `read_out`; None where it is another."""
         return None
@@ -154,9 +186,12 @@ class Family(nn.Module):
         return norm.norm(o, norm.gate, norm.activation).flatten(-2)
 
     def recur(
-        self, c: dict[str, Tensor], at: Stream, state: dict[str, Tensor]
+        self, c: dict[str, Tensor], at: Stream, state: Mapping[str, Tensor | None]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run L rows through the recurrence: (o [L, HV, V], what is kept)."""
+        """Run L rows through the recurrence: (o [L, HV, V], what is kept).
+
+        What `state` has is None where nothing is read yet.
+        """
         o, s = recurrence(self.write(c, at), at, state["s"], self.scale)
         return o, {"s": s}
 
@@ -179,12 +214,13 @@ class Family(nn.Module):
 
 
 def recurrence(
-    w: Write, at: Stream, state: Tensor, scale: float | None = None
+    w: Write, at: Stream, state: Tensor | None, scale: float | None = None
 ) -> tuple[Tensor, Tensor]:
     """The op over segments, or in decoding over slots: reads [L, HV, V] and the state."""
     gates: dict[str, Any] = {"g": w.g, "beta": w.beta, "scale": scale, "state": state}
     if at.slots is None:
         return gated_delta(w.q, w.k, w.v, cu_seqlens=at.cu_seqlens, grid=at.grid, **gates)
+    assert state is not None
     return gated_delta_step(w.q, w.k, w.v, slots=at.slots, **gates), state
 
 

@@ -5,12 +5,21 @@ Prefill, prefill in parts, continuation and decoding are one call. A batch is on
 """
 
 from collections.abc import Sequence
+from copy import copy
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mom_eval.kernels import Routes, chunk_grid, preferring, swiglu
+from mom_eval.kernels import (
+    Routes,
+    add_norm_swiglu,
+    chunk_grid,
+    few_linear,
+    preferring,
+    swiglu,
+    takes_triton,
+)
 from mom_eval.kernels.shapes import checked_segments, segment_of
 from mom_eval.models.attention import Attention, prepared
 from mom_eval.models.config import ModelConfig
@@ -42,6 +51,12 @@ class SwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[L, D] -> [L, D]."""
         return self.down(swiglu(self.gate_up(x)))
+
+    def step(self, x: Tensor, y: Tensor, norm: RMSNorm) -> tuple[Tensor, Tensor]:
+        """`forward` of the norm of x + y [R, D], of few rows: that sum, and what is made of it."""
+        assert norm.weight is not None
+        x, made = add_norm_swiglu(x, y, norm.weight, self.gate_up.weight, eps=norm.eps)
+        return x, few_linear(made, self.down.weight)
 
     def pieces(self) -> dict[str, Tensor]:
         """The three published weights, as views."""
@@ -79,18 +94,29 @@ class Block(nn.Module):
         x: Tensor,
         y: Tensor | None,
         at: Stream,
-        state: dict[str, Tensor],
+        state: dict[str, Tensor] | None,
         routes: Tensor | None,
     ) -> tuple[Tensor, Tensor, dict[str, Tensor], Routes | None]:
         """The stream x + y [L, D] -> x, y, the layer's state, and its routing."""
         if self.residual_float32:
             x = wide(x)
         x, normed = self.mixer_norm.behind(x, y)
-        mixed, state, routing = self.mixer(normed, at, state, routes)
+        mixed, kept, routing = self.mixer(normed, at, state, routes)
         if self.mlp is not None and self.mlp_norm is not None:
             x, normed = self.mlp_norm.behind(x, mixed)
             mixed = self.mlp(normed)
-        return x, mixed, state, routing
+        return x, mixed, kept, routing
+
+    def step(
+        self, x: Tensor, y: Tensor | None, at: Stream, state: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """`forward` for one token in each of some slots, whose states change in place."""
+        if self.residual_float32:
+            x = wide(x)
+        x, mixed = self.mixer.step(x, y, self.mixer_norm, at, state)
+        if self.mlp is not None and self.mlp_norm is not None:
+            x, mixed = self.mlp.step(x, mixed, self.mlp_norm)
+        return x, mixed
 
     def pieces(self) -> dict[str, Tensor]:
         """Every parameter by its canonical name."""
@@ -127,6 +153,22 @@ class LM(nn.Module):
         self.head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_embeddings:
             self.head.weight = self.embeddings.weight
+
+    def on_triton(self) -> bool:
+        """Does it run on Triton's kernels, on a GPU?"""
+        weight = self.embeddings.weight.detach()
+        with preferring(self.kernels):
+            return weight.is_cuda and takes_triton("a model", "auto", (weight,))
+
+    def shallow(self) -> tuple["LM", list[int]]:
+        """Two layers of each kind, and which: they launch all kernels that the model does."""
+        kinds: dict[type, list[int]] = {}
+        for index, block in enumerate(self.layers):
+            kinds.setdefault(type(block.mixer), []).append(index)
+        kept = sorted(index for same in kinds.values() for index in same[:2])
+        few = copy(self)
+        few._modules = self._modules | {"layers": nn.ModuleList(self.layers[i] for i in kept)}
+        return few, kept
 
     def reset_parameters(self) -> None:
         """Draw every parameter from torch's generator; none keeps what it was."""
@@ -175,13 +217,14 @@ class LM(nn.Module):
                 given for a layer without a router.
         """
         cu_seqlens = self._check(tokens, cu_seqlens, state, at, routes or {})
-        state = self.empty_state(len(cu_seqlens) - 1) if state is None else state
         with preferring(self.kernels):
-            stream = _stream(tokens, cu_seqlens, state)
+            seen = torch.zeros_like(cu_seqlens[1:]) if state is None else state.seen
+            stream = _stream(tokens, cu_seqlens, seen)
             x, y, kept, routing = self._mix(tokens, stream, state, routes or {})
             wanted = cu_seqlens[1:] - 1 if at is None else at
-            logits = self._logits(x[wanted], y[wanted])
-        return Output(logits, State(state.seen + cu_seqlens.diff(), kept), routing)
+            _, normed = self.norm.behind(x[wanted], y[wanted])
+            logits = wide(self.head(normed))
+        return Output(logits, State(seen + cu_seqlens.diff(), kept), routing)
 
     def step(self, tokens: Tensor, slots: Tensor, state: State) -> Tensor:
         """Read one token more in each of some slots, whose states change in place.
@@ -198,20 +241,25 @@ class LM(nn.Module):
         seen = state.seen[slots]
         at = Stream(slots, seen, seen, slots=slots)
         with preferring(self.kernels):
-            x, y, _, _ = self._mix(tokens, at, state, {})
+            x, y = self.embeddings(tokens), None
+            at = self._prepared(at, x)
+            for block, kept, across in zip(self.layers, state.layers, self._across(), strict=True):
+                x, y = block.step(x, y, at._replace(across=across), kept)
+            assert y is not None
             # Who is nobody stays at the beginning, where there is room.
             state.seen[slots] += (slots >= 0).long()
-            return self._logits(x, y)
+            _, (logits,) = self.norm.times(x, y, [self.head.weight])
+        return wide(logits)
 
     def _mix(
-        self, tokens: Tensor, stream: Stream, state: State, routes: dict[int, Tensor]
+        self, tokens: Tensor, stream: Stream, state: State | None, routes: dict[int, Tensor]
     ) -> tuple[Tensor, Tensor, list[dict[str, Tensor]], dict[int, Routes]]:
-        across = None if self.across is None else self.across()
         x, y, kept, routing = self.embeddings(tokens), None, [], {}
-        if self.config.attention is not None:
-            stream = prepared(stream, self.config.attention, x)
-        for index, (block, before) in enumerate(zip(self.layers, state.layers, strict=True)):
-            stream = stream._replace(across=None if across is None else across[index])
+        stream = self._prepared(stream, x)
+        states = [None] * len(self.layers) if state is None else state.layers
+        layers = zip(self.layers, states, self._across(), strict=True)
+        for index, (block, before, across) in enumerate(layers):
+            stream = stream._replace(across=across)
             x, y, after, routed = block(x, y, stream, before, routes.get(index))
             kept.append(after)
             if routed is not None:
@@ -219,8 +267,16 @@ class LM(nn.Module):
         assert y is not None
         return x, y, kept, routing
 
-    def _logits(self, x: Tensor, y: Tensor) -> Tensor:
-        return wide(self.head(self.norm.behind(x, y)[1]))
+    def _prepared(self, stream: Stream, x: Tensor) -> Stream:
+        """The stream, with what all layers of attention share."""
+        attention = self.config.attention
+        return stream if attention is None else prepared(stream, attention, x)
+
+    def _across(self) -> Sequence[Tensor | None]:
+        """Each layer's share of a parameter that spans the layers."""
+        if self.across is None:
+            return [None] * len(self.layers)
+        return list(self.across())[: len(self.layers)]
 
     def _check(
         self,
@@ -261,13 +317,13 @@ class LM(nn.Module):
         return out
 
 
-def _stream(tokens: Tensor, cu_seqlens: Tensor, state: State) -> Stream:
+def _stream(tokens: Tensor, cu_seqlens: Tensor, seen: Tensor) -> Stream:
     """Each token's position in its sequence, counted from the sequence's first token ever."""
     index = torch.arange(len(tokens), device=tokens.device)
     sequence = segment_of(cu_seqlens, len(tokens))
-    positions = index - cu_seqlens[sequence] + state.seen[sequence]
+    positions = index - cu_seqlens[sequence] + seen[sequence]
     grid = chunk_grid(cu_seqlens, len(tokens))
-    return Stream(cu_seqlens, positions, state.seen, grid=grid)
+    return Stream(cu_seqlens, positions, seen, grid=grid)
 
 
 def packed(sequences: Sequence[Sequence[int]], device: torch.device | str) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ from mom_eval.kernels import (
     Joined,
     Own,
     Part,
+    Routed,
     Routes,
     Rows,
     Taken,
@@ -30,17 +31,19 @@ from mom_eval.kernels import (
     combine,
     combine_norm,
     conv_delta_step,
+    count_up,
     dispatch,
-    entries,
+    few_linear,
+    read_out_step,
     router,
-    router_step,
     short_conv,
     short_conv_step,
     take,
     whole,
 )
 from mom_eval.models.columns import Columns
-from mom_eval.models.family import Family, Stream
+from mom_eval.models.conv import ShortConv
+from mom_eval.models.family import Family, RMSNorm, Stream
 
 ROUTED = "memories."
 """Prefix of the weights of routed memories."""
@@ -61,35 +64,6 @@ class Memories:
         """Refuse a top-k beyond the memories."""
         if not 1 <= self.top_k <= self.num_memories:
             raise ValueError(f"top_k {self.top_k} of {self.num_memories} memories")
-
-
-class ShortConv(nn.Module):
-    """The weights of one depthwise convolution over several columns."""
-
-    def __init__(self, widths: dict[str, int], size: int, bias: bool) -> None:
-        """`widths`: column -> channels, in the order of the weights."""
-        super().__init__()
-        self.widths = widths
-        self.weight = nn.Parameter(torch.empty(sum(widths.values()), size))
-        self.bias = nn.Parameter(torch.empty(sum(widths.values()))) if bias else None
-
-    def reset_parameters(self) -> None:
-        """Uniform within the square root of 1 / taps, as torch's own convolution."""
-        bound = self.weight.shape[1] ** -0.5
-        nn.init.uniform_(self.weight, -bound, bound)
-        if self.bias is not None:
-            nn.init.uniform_(self.bias, -bound, bound)
-
-    def pieces(self) -> dict[str, Tensor]:
-        """Each column's own part of weight and bias, as views."""
-        sizes = list(self.widths.values())
-        out = {}
-        for name, part in zip(self.widths, self.weight.split(sizes), strict=True):
-            out[f"{name}_conv.weight"] = part
-        if self.bias is not None:
-            for name, part in zip(self.widths, self.bias.split(sizes), strict=True):
-                out[f"{name}_conv.bias"] = part
-        return out
 
 
 class Mixer(nn.Module):
@@ -118,6 +92,11 @@ class Mixer(nn.Module):
     def shared(self) -> bool:
         """Is there a memory that every token reads and writes?"""
         return self.memories is None or self.memories.shared
+
+    @property
+    def _kept(self) -> list[str]:
+        """Names of what is kept of a memory, but for what it has seen."""
+        return [*self.family.state, *([] if self.conv is None else ["ring"])]
 
     def empty_state(self, sequences: int) -> dict[str, Tensor]:
         """What the mixer keeps of sequences that it has read nothing of.
@@ -148,7 +127,7 @@ class Mixer(nn.Module):
         self,
         x: Tensor,
         at: Stream,
-        state: dict[str, Tensor],
+        state: dict[str, Tensor] | None,
         routes: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor], Routes | None]:
         """Mix L tokens of N sequences.
@@ -156,7 +135,7 @@ class Mixer(nn.Module):
         Args:
             x: [L, D], packed.
             at: where the tokens stand.
-            state: what `empty_state` or an earlier call returned.
+            state: what `empty_state` or an earlier call returned; None: nothing is read yet.
             routes: [L, top_k] int64 memories to use in place of the router's own choice.
 
         Returns:
@@ -164,27 +143,20 @@ class Mixer(nn.Module):
         """
         read = self.columns(x)
         if self.memories is None:
-            o, kept = self._recur(read, at, state)
+            nothing: Mapping[str, Tensor | None] = dict.fromkeys(self._kept)
+            o, kept = self._recur(read, at, state or nothing)
             return self.out(self.family.read_out(o, read)), kept, None
-        if at.slots is None:
-            o, kept, routing, rows = self._routed(x, read, at, state, routes)
-        else:
-            (o, routing), kept, rows = self._step(x, read, at, state), state, None
+        o, kept, routing, rows = self._routed(x, read, at, state, routes)
         return self.out(self._read_out(o, routing, rows, read)), kept, routing
 
-    def _read_out(
-        self, o: Tensor, routing: Routes, rows: Rows | None, read: dict[str, Tensor]
-    ) -> Tensor:
+    def _read_out(self, o: Tensor, routing: Routes, rows: Rows, read: dict[str, Tensor]) -> Tensor:
         """What the rows of all memories read, weighted, those of the shared one first."""
-        onto, sent, weights = None, o, routing.weights
-        if self.memories is not None and self.memories.shared:
-            onto = o[: len(weights)]
-            sent = o if rows is not None else o[len(weights) :]
+        onto = o[: rows.own] if rows.own else None
         norm = self.family.head_norm(read)
         if norm is None:
-            return self.family.read_out(combine(sent, weights, rows, onto), read)
+            return self.family.read_out(combine(o, routing.weights, rows, onto), read)
         return combine_norm(
-            sent, weights, rows, onto, norm.norm.weight,
+            o, routing.weights, rows, onto, norm.norm.weight,
             eps=norm.norm.eps, gate=norm.gate, activation=norm.activation,
         ).flatten(-2)  # fmt: skip
 
@@ -193,14 +165,13 @@ class Mixer(nn.Module):
         x: Tensor,
         read: dict[str, Tensor],
         at: Stream,
-        state: dict[str, Tensor],
+        state: dict[str, Tensor] | None,
         routes: Tensor | None,
     ) -> tuple[Tensor, dict[str, Tensor], Routes, Rows]:
         """The reads of all rows, what is kept, and which row is whose."""
         assert self.router is not None and self.memories is not None
-        sequences, memories = state["seen"].shape
-        routing = router(x, self.router.weight, self.memories.top_k, routes)
         shared, M = self.memories.shared, self.memories.num_memories
+        routing = router(x, self.router.weight, self.memories.top_k, routes)
         rows = dispatch(routing.memories, M, at.cu_seqlens, shared=shared)
         c: dict[str, Part] = {name: Taken(read[name], rows) for name in self.family.reader}
         if self.writers is None:
@@ -208,109 +179,136 @@ class Mixer(nn.Module):
         else:
             sent = self.writers(take(x, rows), rows.ends)
             c |= {n: Joined(read[n], y) if shared else y for n, y in sent.items()}
-        # Of one sequence picked from several this is a view whose memories lie apart.
-        before = {n: kept.transpose(0, 1).flatten(0, 1).contiguous() for n, kept in state.items()}
+        before: dict[str, Tensor | None] = dict.fromkeys((*self._kept, "seen"))
+        if state is not None:
+            # Of one sequence picked from several a view whose memories lie apart: copied then.
+            flat = {name: kept.transpose(0, 1).flatten(0, 1) for name, kept in state.items()}
+            before |= {name: kept.contiguous() for name, kept in flat.items()}
+        seen, read_now = before["seen"], rows.cu_seqlens.diff()
+        grid = chunk_grid(rows.cu_seqlens, rows.token.shape[0])
         inside = Stream(
-            rows.cu_seqlens,
-            at.positions[rows.token],
-            before["seen"],
-            across=at.across,
-            grid=chunk_grid(rows.cu_seqlens, len(rows.token)),
+            rows.cu_seqlens, at.positions, seen, across=at.across, grid=grid, token=rows.token
         )
         o, after = self._recur(c, inside, before)
-        after["seen"] = before["seen"] + rows.cu_seqlens.diff()
+        after["seen"] = read_now if seen is None else seen + read_now
         kept = {
-            name: value.unflatten(0, (memories, sequences)).transpose(0, 1)
+            name: value.unflatten(0, (M + shared, -1)).transpose(0, 1)
             for name, value in after.items()
         }
         return o, kept, routing, rows
 
-    def _step(
-        self, x: Tensor, read: dict[str, Tensor], at: Stream, state: dict[str, Tensor]
-    ) -> tuple[Tensor, Routes]:
-        """`_routed` for one token a slot: no memory's state is copied."""
-        assert self.router is not None and self.memories is not None and at.slots is not None
-        shared, top_k = self.memories.shared, self.memories.top_k
-        routing, times = router_step(
-            x, self.router.weight, top_k, slots=at.slots, seen=state["seen"]
-        )
+    def step(
+        self, x: Tensor, y: Tensor | None, norm: RMSNorm, at: Stream, state: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """`forward` of the norm of x + y for one token a slot, whose states change in place.
+
+        Returns x + y [R, D], and what is mixed [R, D].
+        """
+        weights: list[Tensor] = [self.columns.weight]
+        router = None
+        if self.writers is not None:
+            weights.append(self.writers.weight.flatten(0, 1))
+        if self.router is not None:
+            router = self.router.weight
+        x, products = norm.times(x, y, weights, router)
+        read, routed = self.columns.split(products[0]), None
         sent = {name: read[name] for name in self.family.writer if name in read}
         if self.writers is not None:
-            sent = self.writers.every(x)
+            sent = self.writers.split_every(products[1])
+        if self.memories is not None:
+            assert at.slots is not None
+            routed = Routed(products[-1], self.memories.top_k, at.slots, state["seen"])
         if self.family.unit:
-            own = None
-            if shared:
-                own = Own(read["k"], read["v"], *self.family.gates(read))
-            at = at._replace(seen=times)
-            return self._fused(read | sent, at, state, routing.memories, own), routing
-        token = torch.arange(len(x), device=x.device)[:, None]
-        groups = 1 if self.writers is None else self.memories.num_memories
-        place = token * groups + (routing.memories if groups > 1 else 0)
-        place = place.expand_as(routing.memories).flatten()
-        names = self.family.reader
-        c = {name: Joined(read[name], read[name].repeat_interleave(top_k, 0)) for name in names}
-        c |= {n: Joined(read.get(n, y), y[place]) for n, y in sent.items()}
-        # A slot that is nobody's stays behind the end: its memories are the last ones.
-        rows = at.slots[:, None] * state["seen"].shape[1] + entries(routing.memories, shared)
-        positions = at.positions[:, None].expand_as(rows)
-        # Views, or an error: what is written to a copy is lost.
-        flat = {name: kept.view(-1, *kept.shape[2:]) for name, kept in state.items()}
-
-        def ordered(y: Tensor) -> Tensor:
-            """[R, k] or [R, k + 1] as the rows lie."""
-            return torch.cat([y[:, 0], y[:, 1:].flatten()]) if shared else y.flatten()
-
-        inside = Stream(at.cu_seqlens, ordered(positions), ordered(times), at.across, ordered(rows))
-        columns = {name: y.whole() if shared else y.sent for name, y in c.items()}
-        o, _ = self._recur(columns, inside, flat)
-        return o, routing
+            o = self._fused(read, sent, at, state, routed)
+        elif routed is None:
+            o, _ = self._recur(read, at, state)
+        else:
+            o = self._apart(read, sent, at, state, routed)
+        return x, self._step_out(o, read, routed)
 
     def _fused(
         self,
-        c: dict[str, Tensor],
+        read: dict[str, Tensor],
+        sent: dict[str, Tensor],
         at: Stream,
         state: dict[str, Tensor],
-        memories: Tensor | None = None,
-        own: Own | None = None,
+        routed: Routed | None,
     ) -> Tensor:
-        """One token a slot of a family whose recurrence takes what the convolution leaves."""
+        """The reads of a family whose recurrence takes what the convolution leaves."""
         assert self.conv is not None and at.slots is not None
-        g, beta = self.family.gates(c)
+        own = None
+        if routed is not None and self.shared:
+            own = Own(read["k"], read["v"], *self.family.step_gates(read)[:2])
+        g, beta, soft = self.family.step_gates(read | sent)
         return conv_delta_step(
-            c["q"], c["k"], c["v"], self.conv.weight, ring=state["ring"], state=state["s"],
-            slots=at.slots, times=at.seen, g=g, beta=beta, bias=self.conv.bias,
-            activation=self.family.conv_activation, memories=memories, own=own,
+            read["q"], sent["k"], sent["v"], self.conv.weight, ring=state["ring"], state=state["s"],
+            slots=at.slots if routed is None else None, times=at.seen if routed is None else None,
+            g=g, beta=beta, soft=soft,
+            bias=self.conv.bias, activation=self.family.conv_activation, routed=routed, own=own,
         )  # fmt: skip
 
+    def _apart(
+        self,
+        read: dict[str, Tensor],
+        sent: dict[str, Tensor],
+        at: Stream,
+        state: dict[str, Tensor],
+        routed: Routed,
+    ) -> Tensor:
+        """The reads of another family: each memory is a slot of its own."""
+        token, rows, times, source = routed.places(self.writers is not None)
+        c = {name: y[token] for name, y in read.items() if name in self.family.reader}
+        sent = {name: y[source] for name, y in sent.items()}
+        if self.shared:
+            sent = {name: torch.cat([read[name], y]) for name, y in sent.items()}
+        # Views, or an error: what is written to a copy is lost.
+        flat = {name: kept.view(-1, *kept.shape[2:]) for name, kept in state.items()}
+        return self._recur(c | sent, at._replace(seen=times, slots=rows, token=token), flat)[0]
+
+    def _step_out(self, o: Tensor, read: dict[str, Tensor], routed: Routed | None) -> Tensor:
+        """`_read_out` and the way out, where choice by choice lies behind the shared memory."""
+        norm, rows = self.family.head_norm(read), len(next(iter(read.values())))
+        if norm is not None:
+            y = read_out_step(
+                o, self.out.weight, norm=norm.norm.weight, eps=norm.norm.eps, gate=norm.gate,
+                activation=norm.activation, routed=routed,
+            )  # fmt: skip
+        else:
+            if routed is not None:
+                count_up(routed)
+                onto, o = (o[:rows], o[rows:]) if self.shared else (None, o)
+                o = combine(o, routed.routes.weights, None, onto)
+            y = few_linear(self.family.read_out(o, read), self.out.weight)
+        return y if self.out.bias is None else y + self.out.bias
+
     def _recur(
-        self, c: Mapping[str, Part], at: Stream, state: dict[str, Tensor]
+        self, c: Mapping[str, Part], at: Stream, state: Mapping[str, Tensor | None]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Convolution and recurrence of one memory-major stream of rows."""
         convolved = {} if self.conv is None else self.conv.widths
         columns = {name: whole(x) for name, x in c.items() if name not in convolved}
         if self.conv is None:
             return self.family.recur(columns, at, state)
-        if at.slots is not None and self.family.unit:
-            columns |= {name: whole(c[name]) for name in convolved}
-            return self._fused(columns, at, state), state
         parts, ring = self._convolved([c[name] for name in convolved], at, state["ring"])
         columns |= dict(zip(convolved, parts, strict=True))
         o, kept = self.family.recur(columns, at, state)
         return o, kept | {"ring": ring}
 
     def _convolved(
-        self, x: list[Part], at: Stream, ring: Tensor
+        self, x: list[Part], at: Stream, ring: Tensor | None
     ) -> tuple[Sequence[Tensor], Tensor]:
         assert self.conv is not None
         how: dict[str, Any] = {"ring": ring, "bias": self.conv.bias}
         how["activation"] = self.family.conv_activation
         if at.slots is not None:
+            assert ring is not None and at.seen is not None
             columns = torch.cat([whole(part) for part in x], -1)
             y = short_conv_step(columns, self.conv.weight, times=at.seen, slots=at.slots, **how)
             return y.split(list(self.conv.widths.values()), -1), ring
         width = self.family.state["s"][1] if self.family.unit else None
         return short_conv(
-            x, self.conv.weight, seen=at.seen, cu_seqlens=at.cu_seqlens, grid=at.grid,
+            x, self.conv.weight, cu_seqlens=at.cu_seqlens, grid=at.grid,
+            seen=None if ring is None else at.seen,
             unit=[width if name in ("q", "k") else None for name in self.conv.widths], **how,
         )  # fmt: skip
 

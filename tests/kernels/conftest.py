@@ -1,5 +1,6 @@
 """Arguments of the two recurrences for every gate kind, and memory that is NaN until written."""
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from mom_eval.kernels import gated_delta, gated_slot, l2_norm
+from mom_eval.models import LM
+from mom_eval.models.decoder import Decoder
 
 KINDS = ["none", "head", "channel", "none-delta", "head-delta", "channel-delta", "slot"]
 DECAYS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -87,6 +90,22 @@ def gated_slot_case(lengths: tuple[int, ...], decay: str, sizes: tuple) -> Case:
     g = DECAYS[decay](torch.rand(length, H, M, generator=random))
     stream = {"q": q, "k": k, "s": -torch.expm1(g), "g": g}
     return Case(gated_slot, stream, torch.randn(len(lengths), H, K, M, generator=random), lengths)
+
+
+def make_step(model: LM, slots: int) -> None:
+    """A step of decoding in so many slots."""
+    rows = torch.arange(slots, device=model.embeddings.weight.device)
+    Decoder(model, slots, capacity=16).push(torch.zeros_like(rows), rows)
+
+
+def forget_kernels() -> None:
+    """As in a new process: no kernel of Triton is compiled."""
+    from mom_eval.kernels.launch import Kernel
+
+    for kernel in gc.get_objects():
+        if isinstance(kernel, Kernel):
+            kernel._compiled.clear()
+            kernel.function.device_caches.clear()
 
 
 @pytest.fixture(params=KINDS)

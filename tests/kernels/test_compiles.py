@@ -6,10 +6,11 @@ No GPU is needed for that, only the compiler that Triton brings. What is generat
 import pytest
 import torch
 
-from mom_eval.kernels import choose
-from mom_eval.kernels.ahead import unlaunched
+from mom_eval.kernels import Routed, add_norm_swiglu, choose, few_linear, read_out_step
+from mom_eval.kernels.ahead import compiling, unlaunched
 from mom_eval.models import cast
 from mom_eval.models.ahead import make_calls
+from tests.kernels.conftest import KINDS, forget_kernels, gated_delta_case, make_step
 from tests.models.shapes import CASES, new_model
 
 pytest.importorskip("triton")
@@ -19,6 +20,11 @@ MODELS = {
     "mamba2-1": torch.float32,
     "hybrid": torch.bfloat16,
 }
+WIDE = [
+    (256, torch.bfloat16, [kind for kind in KINDS if kind != "slot"]),
+    (512, torch.bfloat16, ["channel-delta"]),
+    (512, torch.float32, ["head-delta"]),
+]
 TYPES = {
     torch.float32: "fp32",
     torch.bfloat16: "bf16",
@@ -37,7 +43,11 @@ class Compiler:
         from triton.backends.compiler import GPUTarget
         from triton.compiler import ASTSource, compile
 
-        options = {name: meta.pop(name) for name in ("num_warps", "num_stages") if name in meta}
+        names = ("num_warps", "num_stages", "maxnreg")
+        options = {name: meta.pop(name) for name in names if name in meta}
+        if "OVERLAP" in meta:
+            # As on Hopper, which this machine may not have.
+            meta["OVERLAP"], options["launch_pdl"] = True, True
         given = dict(zip(kernel.arg_names, args, strict=False)) | meta
         constants, signature, aligned = {}, {}, {}
         for place, param in enumerate(kernel.params):
@@ -61,8 +71,8 @@ def type_of(value):
     return "fp32" if isinstance(value, float) else "i32"
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_kernels_compile_for_hopper(name, monkeypatch, tmp_path):
+@pytest.fixture
+def compiler(monkeypatch, tmp_path):
     from triton import knobs
     from triton.runtime.jit import JITFunction
 
@@ -70,10 +80,102 @@ def test_kernels_compile_for_hopper(name, monkeypatch, tmp_path):
     monkeypatch.setattr(knobs.cache, "dir", str(tmp_path))
     monkeypatch.setattr(choose, "_why_not", lambda *_: None)
     monkeypatch.setattr(JITFunction, "run", lambda kernel, *a, **k: compiler.run(kernel, *a, **k))
+    return compiler
+
+
+def check(compiled):
+    for kernel in compiled.values():
+        assert kernel.asm["cubin"]
+        assert kernel.metadata.shared <= 227 * 1024
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_kernels_compile_for_hopper(name, compiler):
     model = cast(new_model(CASES[name]), MODELS[name])
     with torch.inference_mode(), unlaunched():
         make_calls(model)
-    assert {"_route", "_add_norm"} & {key[0] for key in compiler.compiled}
-    for kernel in compiler.compiled.values():
-        assert kernel.asm["cubin"]
-        assert kernel.metadata.shared <= 227 * 1024
+        for slots in (1, 2):
+            make_step(model, slots)
+    names = {"_one_row", "_few_rows", "_add_norm"}
+    names |= {"_conv_delta_step", "_read_out", "_combine_step"} if "delta" in name else set()
+    assert names <= {key[0] for key in compiler.compiled}
+    check(compiler.compiled)
+
+
+@pytest.mark.parametrize(("K", "dtype", "kinds"), WIDE)
+def test_one_long_prompt_compiles_for_hopper(K, dtype, kinds, compiler):
+    """Wide states in parts: tiny models, which launch the same kernels, have narrow ones."""
+    with torch.inference_mode(), unlaunched():
+        for kind in kinds:
+            case = gated_delta_case(kind, (2048,), "mild", (1, 2, K, 40))
+            case.stream.update({name: case.stream[name].to(dtype) for name in ("q", "k", "v")})
+            case.run("triton")
+    assert {"carry", "merge", "scan"} < {key[0] for key in compiler.compiled}
+    check(compiler.compiled)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_steps_of_many_slots_compile_for_hopper(compiler, dtype):
+    """Wide heads of as many rows as a program holds, which need most of the shared memory."""
+    M, HV, V, D = 4, 2, 256, 64
+    norm, weight = torch.ones(V, dtype=dtype), torch.ones(D, HV * V, dtype=dtype)
+    with torch.inference_mode(), unlaunched():
+        for rows in (1, 2, 32, 64):
+            o, gate = torch.ones(3 * rows, HV, V, dtype=dtype), torch.ones(rows, HV, V, dtype=dtype)
+            seen = torch.zeros(rows, M + 1, dtype=torch.int64)
+            routed = Routed(torch.ones(rows, M), 2, torch.arange(rows), seen)
+            y = read_out_step(o, weight, norm=norm, eps=1e-5, gate=gate, routed=routed)
+            x, _ = add_norm_swiglu(y, y, torch.ones(D, dtype=dtype), weight.mT[:, :D], eps=1e-5)
+            few_linear(x, torch.ones(40, D, dtype=dtype))
+    names = {"_read_out", "_combine_step", "_one_row", "_few_rows", "_add_norm"}
+    assert names == {key[0] for key in compiler.compiled}
+    check(compiler.compiled)
+
+
+class Driver:
+    """Of a Hopper GPU that is not there: remembers what was asked to be launched."""
+
+    def __init__(self):
+        self.launchers = []
+        self.utils = self
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_target(self):
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", 90, 32)
+
+    get_current_stream = get_device_properties = lambda self, _device: {"max_shared_mem": 1 << 20}
+
+    def launcher_cls(self, source, _metadata):
+        self.launchers.append(source.fn.__name__)
+        return lambda *_: None
+
+    def load_binary(self, *_):
+        return object(), object(), 0, 0, 1024
+
+
+def test_what_launches_is_made_with_what_is_launched(monkeypatch, tmp_path):
+    """Triton compiles it where a kernel is first launched, each by itself, unless it is asked."""
+    from triton import knobs
+    from triton.runtime import driver
+
+    compiled, fake = [], Driver()
+    monkeypatch.setattr(driver, "_active", fake)
+    monkeypatch.setattr(knobs.cache, "dir", str(tmp_path))
+    monkeypatch.setattr(
+        knobs.runtime, "jit_post_compile_hook", lambda **what: compiled.append(what["repr"])
+    )
+    monkeypatch.setattr(choose, "_why_not", lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+    model = cast(new_model(CASES["gated_deltanet-1"]), torch.bfloat16)
+    forget_kernels()
+    with torch.inference_mode(), compiling():
+        make_calls(model.shallow()[0])
+    # What is compiled here cannot be launched.
+    forget_kernels()
+    assert len(compiled) > 5
+    assert sorted(fake.launchers) == sorted(name.partition("[")[0] for name in compiled)

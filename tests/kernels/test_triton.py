@@ -1,4 +1,4 @@
-"""Triton kernels, in a process of their own: on a GPU, else in Triton's interpreter.
+"""Triton kernels, in processes of their own: on a GPU, else in Triton's interpreter.
 
 The interpreter is chosen where triton is imported. It proves indexing and masks in float32, nothing
 about precision or generated code: that is for the GPU.
@@ -7,23 +7,36 @@ about precision or generated code: that is for the GPU.
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
 HERE = Path(__file__).parent
+CASES = ["triton_cases.py", *sorted(path.name for path in HERE.glob("triton_*_cases.py"))]
 pytest.importorskip("triton")
 
 
-@pytest.mark.parametrize(
-    "cases", ["triton_cases.py", "triton_attention_cases.py", "triton_edge_cases.py"]
-)
-def test_the_cases_of_the_kernels(cases: str):
+def run(cases):
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / cases)]
     interpreted = {} if torch.cuda.is_available() else {"TRITON_INTERPRET": "1"}
-    done = subprocess.run(
+    return subprocess.run(
         command, env=os.environ | interpreted, capture_output=True, text=True, check=False
     )
+
+
+@pytest.fixture(scope="module")
+def runs(request):
+    """The files that are asked for, side by side, the longest first."""
+    mine = (item for item in request.session.items if item.path == Path(__file__))
+    asked = [item.callspec.params["cases"] for item in mine]
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        yield {cases: threads.submit(run, cases) for cases in asked}
+
+
+@pytest.mark.parametrize("cases", CASES)
+def test_the_cases_of_the_kernels(runs, cases):
+    done = runs[cases].result()
     assert done.returncode == 0, done.stdout + done.stderr
     assert " passed" in done.stdout

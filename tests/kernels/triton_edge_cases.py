@@ -9,16 +9,19 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mom_eval.kernels import (
+    Routed,
     combine_norm,
+    conv_delta_step,
     dispatch,
     preferring,
+    read_out_step,
     route,
-    router_step,
 )
 from mom_eval.kernels.ahead import unlaunched
 from mom_eval.models import packed
 from mom_eval.models.ahead import make_calls
 from mom_eval.models.decoder import Decoder
+from tests.kernels.conftest import make_step
 from tests.models.shapes import CASES, new_model, sequences
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -87,7 +90,8 @@ def test_calls_in_which_nothing_is_launched_run_through(name, monkeypatch):
 
     monkeypatch.setattr(GridExecutor, "__call__", lambda *_given, **_named: None)
     with torch.inference_mode(), unlaunched():
-        make_calls(new_model(CASES[name]))
+        make_calls(model := new_model(CASES[name]))
+        make_step(model, 2)
 
 
 @pytest.mark.parametrize("top_k", [1, 2, 3])
@@ -98,13 +102,14 @@ def test_what_is_no_number_goes_to_memories_all_the_same(top_k):
     with preferring("triton"):
         routes = route(logits, top_k)
         rows = dispatch(routes.memories, 3)
-        x = torch.where(logits.isnan(), torch.nan, 1.0)
         seen = torch.zeros(7, 3, dtype=torch.int64, device=DEVICE)
         slots = torch.tensor([0, -1, 1, 2, 3, 4], device=DEVICE)
-        stepped, _ = router_step(x, torch.eye(3, device=DEVICE), top_k, slots=slots, seen=seen)
-    for memories in (routes.memories, stepped.memories):
-        assert ((memories >= 0) & (memories < 3)).all()
-        assert (memories.sort(1).values.diff(dim=1) > 0).all()
+        o, weight = torch.ones(6 * top_k, 1, 16, device=DEVICE), torch.ones(4, 16, device=DEVICE)
+        routed = Routed(logits, top_k, slots, seen)
+        read_out_step(o, weight, norm=None, eps=1e-5, routed=routed)
+    memories = routes.memories
+    assert ((memories >= 0) & (memories < 3)).all()
+    assert (memories.sort(1).values.diff(dim=1) > 0).all()
     assert torch.equal(rows.row.flatten().sort().values, torch.arange(6 * top_k, device=DEVICE))
     assert seen.sum(1).tolist() == [top_k] * 5 + [0, 0]
     assert routes.probabilities[1].isnan().all()
@@ -113,11 +118,16 @@ def test_what_is_no_number_goes_to_memories_all_the_same(top_k):
 
 
 def test_what_changes_in_place_must_be_contiguous():
-    x, weight = torch.ones(2, 4, device=DEVICE), torch.ones(3, 4, device=DEVICE)
-    slots, apart = torch.arange(2, device=DEVICE), torch.zeros(3, 2, dtype=torch.int64).mT
-    for kernels in ("triton", "torch"):
-        with preferring(kernels), pytest.raises(ValueError, match="seen must be contiguous"):
-            router_step(x, weight, 1, slots=slots, seen=apart.to(DEVICE))
+    q, k, v = (torch.ones(2, 4, device=DEVICE) for _ in "qkv")
+    weight, ring, state = (
+        torch.ones(*s, device=DEVICE) for s in ((12, 2), (3, 2, 12), (3, 1, 4, 4))
+    )
+    slots = torch.arange(2, device=DEVICE)
+    given = {"slots": slots, "times": slots, "g": None, "beta": None}
+    for change in ({"ring": ring.mT.contiguous().mT}, {"state": state.mT}):
+        kept = {"ring": ring, "state": state} | change
+        with pytest.raises(ValueError, match="must be contiguous"):
+            conv_delta_step(q, k, v, weight, **kept, **given)
 
 
 @pytest.mark.parametrize("kernels", ["torch", "triton"])

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mom_eval.kernels import delta_gates, l2_norm
+from mom_eval.kernels import TimeStep, delta_gates, l2_norm
 from mom_eval.models.columns import Column
 from mom_eval.models.families.decay import draw_decay
 from mom_eval.models.family import Family, HeadNorm, RMSNorm, Stream, Write, split_heads
@@ -80,8 +80,12 @@ class GatedDeltaNet(Family):
 
     def gates(self, c: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Decay and strength of L rows."""
+        return delta_gates(*self.step_gates(c))
+
+    def step_gates(self, c: dict[str, Tensor]) -> tuple[Tensor, Tensor, TimeStep]:
+        """What both are made of."""
         most = 2.0 if self.options.allow_neg_eigval else 1.0
-        return delta_gates(c["a"], c["b"], self.A_log, self.dt_bias, most=most)
+        return c["a"], c["b"], TimeStep(self.A_log, self.dt_bias, most)
 
     def head_norm(self, c: dict[str, Tensor]) -> HeadNorm:
         """Gated norm over each head."""

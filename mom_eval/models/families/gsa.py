@@ -6,6 +6,7 @@ o = V~^T softmax(K~ q)
 y = rms(silu(o))                                      over all heads at once
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -79,7 +80,7 @@ class GSA(Family):
         self.norm = RMSNorm(self.value_width, NORM_EPS, options.elementwise_affine)
 
     def recur(
-        self, c: dict[str, Tensor], at: Stream, state: dict[str, Tensor]
+        self, c: dict[str, Tensor], at: Stream, state: Mapping[str, Tensor | None]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Which slots a query finds, then what they hold."""
         options, kv_heads = self.options, self.kv_heads
@@ -94,6 +95,7 @@ class GSA(Family):
         if at.slots is None:
             found, slots = gated_slot(q, k, s, g=g, state=slots, cu_seqlens=at.cu_seqlens)
         else:
+            assert slots is not None
             found = gated_slot_step(q, k, s, g=g, state=slots, slots=at.slots)
         read = Write(wide(found).softmax(-1), s, F.silu(v), g)
         o, values = recurrence(read, at, state["s"], scale=1.0)

@@ -6,6 +6,7 @@ o = o / (scale * z . q + 1e-10)          normalised form, z = sum k
 y = rms(o)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -74,7 +75,7 @@ class LinearAttention(Family):
         return Write(q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1))
 
     def recur(
-        self, c: dict[str, Tensor], at: Stream, state: dict[str, Tensor]
+        self, c: dict[str, Tensor], at: Stream, state: Mapping[str, Tensor | None]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The recurrence, and the same over values of one where it is normalised."""
         w = self.write(c, at)

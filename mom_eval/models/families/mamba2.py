@@ -6,6 +6,7 @@ y = rms((o + D x) * silu(z))          over groups of channels, the gate before t
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -80,7 +81,7 @@ class Mamba2(Family):
         )
 
     def recur(
-        self, c: dict[str, Tensor], at: Stream, state: dict[str, Tensor]
+        self, c: dict[str, Tensor], at: Stream, state: Mapping[str, Tensor | None]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The recurrence, and the skip D x around it."""
         o, kept = super().recur(c, at, state)

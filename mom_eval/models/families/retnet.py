@@ -63,7 +63,7 @@ class RetNet(Family):
         heads, kv_heads = self.options.num_heads, self.kv_heads
         q = self.feature_map(split_heads(c["q"], heads))
         k = self.feature_map(split_heads(c["k"], kv_heads))
-        turns = rotations(at.positions, q.shape[-1], dtype=compute_dtype(q))
+        turns = rotations(at.row_positions(), q.shape[-1], dtype=compute_dtype(q))
         q, k = rotary(q, turns), rotary(k, turns)
         v = split_heads(c["v"], kv_heads)
         head = torch.arange(heads, device=q.device, dtype=torch.float64)

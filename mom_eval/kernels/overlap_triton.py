@@ -1,0 +1,47 @@
+"""Kernels that begin while the one before them ends: programmatic dependent launch.
+
+A kernel of decoding takes microseconds, of which its start is one. Launched so, it starts early,
+may fetch weights, which no kernel writes, and waits for the rest.
+"""
+
+from functools import lru_cache
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from mom_eval.kernels.choose import interpreted
+
+
+def overlapping(*weights: Tensor) -> dict[str, bool]:
+    """Constants of such a launch, where the GPU can do it: from compute capability 9.0 on.
+
+    The kernel calls `behind` before it reads or writes what another kernel does, and `meanwhile`.
+    What it reads before that are weights, rows of which are contiguous and need no copy: else it
+    waits as usual.
+    """
+    if interpreted() or not all(weight.is_contiguous() for weight in weights):
+        return {"OVERLAP": False}
+    return _constants(torch.cuda.current_device() if torch.cuda.is_available() else None)
+
+
+@lru_cache
+def _constants(device: int | None) -> dict[str, bool]:
+    if device is None or torch.version.hip or torch.cuda.get_device_capability(device) < (9, 0):
+        return {"OVERLAP": False}
+    return {"OVERLAP": True, "launch_pdl": True}
+
+
+@triton.jit
+def meanwhile(OVERLAP: tl.constexpr):
+    """From here on the next kernel may begin."""
+    if OVERLAP:
+        tl.extra.cuda.gdc_launch_dependents()
+
+
+@triton.jit
+def behind(OVERLAP: tl.constexpr):
+    """From here on all that the kernels before have written is there."""
+    if OVERLAP:
+        tl.extra.cuda.gdc_wait()

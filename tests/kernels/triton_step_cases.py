@@ -1,0 +1,164 @@
+"""What Triton kernels of one token a slot must give; `test_triton` runs this by itself."""
+
+import pytest
+import torch
+
+from mom_eval.kernels import (
+    Own,
+    Routed,
+    TimeStep,
+    add_norm_linear,
+    add_norm_swiglu,
+    conv_delta_step,
+    few_linear,
+    preferring,
+    read_out_step,
+)
+from tests.kernels.triton_cases import DEVICE, in_triton_and_torch, poison
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("writers", [True, False])
+@pytest.mark.parametrize("gate", ["head-delta", "channel-delta", "none", "soft"])
+def test_a_mixer_step_is_one_token_in_place(relative, gate, writers, shared):
+    """Four rows of which one is nobody's: two of three memories each, and one that all share."""
+    R, S, M, H, HV, K, V, W = 4, 6, 3, 2, 4, 20, 36, 4
+    C = 2 * H * K + HV * V
+    draw = lambda *shape: torch.randn(*shape, device=DEVICE)  # noqa: E731
+    slots = torch.tensor([4, -1, 0, 2], device=DEVICE)
+    soft = TimeStep(draw(HV), draw(HV), 2.0) if gate == "soft" else None
+
+    def columns(rows):
+        k, v, _ = draw(rows, H * K + HV * V + 5).split([H * K, HV * V, 5], -1)
+        head, channel = -draw(rows, HV).abs(), -draw(rows, HV, K).abs()
+        g = {"none": None, "channel-delta": channel}.get(gate, head)
+        return Own(k, v, g, None if gate == "none" else draw(rows, HV).sigmoid())
+
+    for routed in (True, False):
+        lead, times = (S,), torch.randint(0, 9, (R,), device=DEVICE)
+        given = {"soft": soft, "bias": draw(C), "slots": slots, "times": times}
+        if routed:
+            lead = (S, M + shared)
+            seen = torch.randint(0, 9, lead, device=DEVICE)
+            given |= {"times": None, "slots": None, "routed": Routed(draw(R, M), 2, slots, seen)}
+            given["own"] = columns(R) if shared else None
+        kept, ring_before = draw(*lead, HV, K, V), draw(*lead, W, C)
+        k, v, given["g"], given["beta"] = columns(R * M if writers and routed else R)
+        q, weight = draw(R, H * K), draw(C, W)
+        out = []
+        for kernels in ("triton", "torch"):
+            state, ring = kept.clone(), ring_before.clone()
+            poison()
+            with preferring(kernels):
+                o = conv_delta_step(
+                    q, k, v, weight, ring=ring, state=state, activation="silu", **given
+                )
+            real = slots >= 0
+            if routed:
+                real = torch.cat([real] * shared + [real.repeat_interleave(2)])
+            out.append(torch.cat([x.flatten() for x in (o[real], state[:5], ring[:5])]))
+        assert relative(*out) < 1e-5
+
+
+@pytest.mark.parametrize("rows", [1, 4, 70])
+@pytest.mark.parametrize("memories", ["none", "routed", "shared"])
+def test_a_read_out_step_weighs_normalises_and_counts(relative, memories, rows):
+    """Also more rows than a program holds. The gate is columns of a wider product."""
+    HV, V, D, M, S = 3, 20, 50, 5, 80
+    slots = torch.randperm(S - 1)[:rows].to(DEVICE)
+    slots[rows // 2 + 1 : rows // 2 + 2] = -1
+    shared = memories == "shared"
+    before = torch.randint(0, 9, (S, M + shared), device=DEVICE)
+    reads = 1 if memories == "none" else 2 + shared
+    o, gate = (torch.randn(*s, device=DEVICE) for s in ((reads * rows, HV, V), (rows, HV * V + 8)))
+    gate, logits = gate[:, 8:].unflatten(-1, (HV, V)), torch.randn(rows, M, device=DEVICE)
+    weight, norm = torch.randn(D, HV * V, device=DEVICE), torch.randn(V, device=DEVICE)
+    real = slots >= 0
+    for given in (
+        {"norm": norm, "gate": gate, "activation": "sigmoid"},
+        {"norm": None, "gate": gate},
+        {"norm": norm},
+    ):
+        out = []
+        for kernels in ("triton", "torch"):
+            seen = before.clone()
+            routed = None if memories == "none" else Routed(logits, 2, slots, seen)
+            poison()
+            with preferring(kernels):
+                y = read_out_step(o, weight, eps=1e-5, routed=routed, **given)
+            out.append((y[real], seen[:-1]))
+        assert relative(out[0][0], out[1][0]) < 1e-5
+        assert torch.equal(out[0][1], out[1][1])
+        counted = 0 if memories == "none" else int(real.sum()) * (2 + shared)
+        assert out[0][1].sum() == before[:-1].sum() + counted
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5, 33, 70])
+def test_products_of_few_rows(relative, rows):
+    """With all that is done around them; depths that fill no block, streams of another type."""
+    draw = lambda *shape: torch.randn(*shape, device=DEVICE)  # noqa: E731
+    D, norm = 150, draw(150)
+    first, second, router = draw(70, D), draw(33, D), draw(5, D)
+    x, y = draw(rows, D).to(torch.float16), draw(rows, D)
+
+    def run():
+        total, products = add_norm_linear(x, y, norm, [first, second], eps=1e-5, router=router)
+        _, alone = add_norm_linear(y, None, norm, [first], eps=1e-5)
+        other, gated = add_norm_swiglu(x, y, norm, first, eps=1e-5)
+        plain = few_linear(y, second)
+        return total, *products, *alone, other, gated, plain
+
+    if rows:
+        assert in_triton_and_torch(run, relative) < 1e-5
+    else:
+        with preferring("triton"):
+            assert all(len(one) == 0 for one in run())
+
+
+def test_a_step_takes_what_belongs_together():
+    """In Triton too, which would read behind what is too small."""
+    R, M, H, K = 2, 3, 1, 16
+    draw = lambda *shape: torch.randn(*shape, device=DEVICE)  # noqa: E731
+    slots, seen = (
+        torch.arange(R, device=DEVICE),
+        torch.zeros(4, M, dtype=torch.int64, device=DEVICE),
+    )
+    kept = {"ring": draw(4, M, 2, 3 * K), "state": draw(4, M, H, K, K)}
+    routed, weight = Routed(draw(R, M), 2, slots, seen), draw(3 * K, 2)
+    gates = {"g": draw(R, H), "beta": draw(R, H)}
+    soft = TimeStep(draw(H), draw(H))
+    apart = torch.zeros(M, 4, dtype=torch.int64, device=DEVICE).mT
+    for change, match in (
+        ({"routed": Routed(routed.logits, 4, slots, seen)}, "top_k must be 1 to M = 3"),
+        ({"routed": Routed(routed.logits, 0, slots, seen)}, "top_k must be 1 to M = 3"),
+        ({"routed": Routed(routed.logits, 2, slots, apart)}, "seen must be contiguous"),
+        ({"slots": slots, "times": slots}, "give them, or routed"),
+        ({"routed": None}, "give them, or routed"),
+        ({"g": None, "soft": soft}, "soft is what makes"),
+        ({"g": draw(R - 1, H)}, "axis RM of g"),
+        ({"beta": draw(R, H + 1)}, "axis HV of beta"),
+        ({"own": Own(draw(R, K), draw(R, K), None, None)}, "own is what is written"),
+    ):
+        given = {"routed": routed} | gates | change
+        for kernels in ("triton", "torch"):
+            with preferring(kernels), pytest.raises(ValueError, match=match):
+                conv_delta_step(draw(R, K), draw(R, K), draw(R, K), weight, **kept, **given)
+    o, weight = draw(2 * R, H, K), draw(4, K)
+    for kernels in ("triton", "torch"):
+        for one, match in (
+            (Routed(routed.logits, 2, slots, apart), "seen must be contiguous"),
+            (Routed(routed.logits, 1, slots, seen), "axis R of o must be 2 for 2 tokens"),
+        ):
+            with preferring(kernels), pytest.raises(ValueError, match=match):
+                read_out_step(o, weight, norm=None, eps=1e-5, routed=one)
+
+
+def test_weights_may_lie_apart(relative):
+    """Then they are copied, and no kernel begins before the copy is there."""
+    draw = lambda *shape: torch.randn(*shape, device=DEVICE)  # noqa: E731
+    for rows in (1, 3):
+        x, norm, first, router = draw(rows, 40), draw(80)[::2], draw(40, 20).mT, draw(40, 5).mT
+        run = lambda x=x, n=norm, w=first, r=router: (  # noqa: E731
+            lambda total, products: (total, *products)
+        )(*add_norm_linear(x, x, n, [w], eps=1e-5, router=r))
+        assert in_triton_and_torch(run, relative) < 1e-5
