@@ -6,7 +6,7 @@ and `triton` force: a kernel that is forced and cannot run is an error.
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
@@ -53,7 +53,8 @@ def takes_triton(
         impl: as the op was given it: "triton", "auto", or the name of a torch implementation.
         tensors: all arguments; the first is of the type that is computed in.
         limit: what else keeps the kernel from running, None if nothing does.
-        backward: has it a gradient?
+        backward: has it a gradient? No gradient has been checked on a GPU yet, so it is taken only
+            where "triton" is forced.
 
     Raises:
         SettingError: "triton" is forced and cannot run.
@@ -61,7 +62,7 @@ def takes_triton(
     asked = _preferred.get() if impl == "auto" else impl
     if asked not in ("auto", "triton"):
         return False
-    reason = _why_not(tensors, backward) or limit
+    reason = _why_not(tensors, backward and asked == "triton") or limit
     if reason is None:
         return True
     if asked == "triton":
@@ -70,6 +71,15 @@ def takes_triton(
         # Of gradients, once for all ops.
         what = "training" if reason == NO_GRADIENT else op
         _say_once(f"{what} runs in torch, the Triton kernel cannot: {reason}")
+    return False
+
+
+def wants_gradient(tensors: Iterable[Tensor | None]) -> bool:
+    """Will a gradient of any of these be asked for?"""
+    if torch.is_grad_enabled():
+        for x in tensors:
+            if x is not None and x.requires_grad:
+                return True
     return False
 
 
@@ -89,10 +99,8 @@ def _why_not(tensors: tuple[Tensor | None, ...], backward: bool) -> str | None:
     for x in given:
         if x.dtype == torch.float64:
             return "it knows no float64"
-    if not backward and torch.is_grad_enabled():
-        for x in given:
-            if x.requires_grad:
-                return NO_GRADIENT
+    if not backward and wants_gradient(given):
+        return NO_GRADIENT
     return None
 
 

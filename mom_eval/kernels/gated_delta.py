@@ -15,7 +15,7 @@ from typing import Final
 
 from torch import Tensor
 
-from mom_eval.kernels.choose import takes_triton
+from mom_eval.kernels.choose import takes_triton, wants_gradient
 from mom_eval.kernels.chunk_grid import ChunkGrid
 from mom_eval.kernels.gated_delta_torch import chunked, recurrent
 from mom_eval.kernels.shapes import (
@@ -28,6 +28,9 @@ from mom_eval.kernels.shapes import (
 )
 
 IMPLEMENTATIONS: Final = {"auto": chunked, "chunked": chunked, "recurrent": recurrent}
+MAX_K_BACKWARD: Final = 256
+"""The largest K of which the Triton kernels have gradients: above, one of them needs more shared
+memory than there is."""
 MAX_K: Final = 512
 """The largest K whose state a Triton program can hold, beside its operands in shared memory."""
 
@@ -74,12 +77,12 @@ def gated_delta(
     if state is not None:
         state = checked_state(state, axes, "N HV K V", v)
     scale = float(axes["K"] ** -0.5 if scale is None else scale)
-    if takes_triton("gated_delta", impl, (v, q, k, g, beta, state), too_wide(axes["K"])):
-        from mom_eval.kernels.chunk_grid_triton import lay_chunks
-        from mom_eval.kernels.gated_delta_triton import chunked_triton
+    given = (v, q, k, g, beta, state)
+    limit = too_wide(axes["K"], MAX_K_BACKWARD if wants_gradient(given) else MAX_K)
+    if takes_triton("gated_delta", impl, given, limit, backward=True):
+        from mom_eval.kernels.gated_delta_backward import run_gated_delta
 
-        grid = grid or lay_chunks(segments, len(v))
-        return chunked_triton(q, k, v, g, beta, scale, state, grid)
+        return run_gated_delta(q, k, v, g, beta, scale, state, segments, grid)
     run = chosen("impl", impl, IMPLEMENTATIONS)
     state = checked_state(state, axes, "N HV K V", v)
     dtype, heads = compute_dtype(v), axes["HV"] // axes["H"]
@@ -94,9 +97,10 @@ def gated_delta(
     return o.to(v.dtype), state
 
 
-def too_wide(K: int) -> str | None:
+def too_wide(K: int, most: int = MAX_K) -> str | None:
     """What keeps a Triton kernel from a state of K rows, None if nothing does."""
-    return f"K = {K} is more than {MAX_K}" if K > MAX_K else None
+    where = "" if most == MAX_K else " where a gradient is asked for"
+    return f"K = {K} is more than {most}{where}" if most < K else None
 
 
 def checked(

@@ -30,17 +30,16 @@ def chunked_triton(
     Operands are rounded to the narrowest type of q, k and v, sums and states are float32. Rows may
     lie apart: the columns of a fused projection are not copied.
     """
-    operand = min((q.dtype, k.dtype, v.dtype), key=lambda dtype: dtype.itemsize)
-    q, k, v = rows_of(q.to(operand)), rows_of(k.to(operand)), rows_of(v)
+    q, k, v = operands(q, k, v)
     (length, _, K), (_, HV, V) = q.shape, v.shape
     N, delta, past = grid.cu_seqlens.shape[0] - 1, beta is not None, int(state is not None)
-    gate, ready = _prepare(q, k, g, beta, HV, grid)
+    gate, ready = prepared(q, k, g, beta, HV, grid)
     o, after = v.new_empty(length, HV, V), v.new_empty(N, HV, K, V, dtype=torch.float32)
-    BK, BV, warps, stages = _blocks(K, V, gate, operand, delta)
+    BK, BV, warps, stages = _blocks(K, V, gate, q.dtype, delta)
     before = after if state is None else state.contiguous()
     last, ends, first = after, grid.cu_seqlens, grid.first
     if size := part_size(length, N, cdiv(V, BV) * HV):
-        shape = _blocks(K, V + K * delta, gate, operand, delta)
+        shape = _blocks(K, V + K * delta, gate, q.dtype, delta)
         before, last, ends, first = states_of_parts(
             ready.k, ready.k_out, v, ready.T, ready.G, before, after, past, grid, size, gate, delta,
             shape,
@@ -55,7 +54,13 @@ def chunked_triton(
     return o, after
 
 
-class _Ready(NamedTuple):
+def operands(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Q and k in the narrowest of the three types, all with rows that can be read."""
+    operand = min((q.dtype, k.dtype, v.dtype), key=lambda dtype: dtype.itemsize)
+    return rows_of(q.to(operand)), rows_of(k.to(operand)), rows_of(v)
+
+
+class Ready(NamedTuple):
     """What `scan` multiplies by; see there, and `prepare_triton`."""
 
     q: Tensor
@@ -66,10 +71,17 @@ class _Ready(NamedTuple):
     G: Tensor
 
 
-def _prepare(
-    q: Tensor, k: Tensor, g: Tensor | None, beta: Tensor | None, HV: int, grid: ChunkGrid
-) -> tuple[int, _Ready]:
-    """Which gate there is, and what all chunks need of themselves."""
+def prepared(
+    q: Tensor,
+    k: Tensor,
+    g: Tensor | None,
+    beta: Tensor | None,
+    HV: int,
+    grid: ChunkGrid,
+    *,
+    unit: bool = False,
+) -> tuple[int, Ready]:
+    """Which gate there is, and what all chunks need of themselves; `unit`: T is without beta."""
     (length, H, K), N, delta = q.shape, grid.cu_seqlens.shape[0] - 1, beta is not None
     like = {"dtype": torch.float32}
     P = q.new_empty(grid.places, HV, CHUNK, CHUNK)
@@ -78,7 +90,7 @@ def _prepare(
     # Where there is no beta or no g the kernels take a pointer and read nothing behind it.
     beta = q if beta is None else rows_of(beta)
     gates = q if g is None else rows_of(g)
-    meta = {"K": K, "DELTA": delta, "PRECISION": "tf32x3", "num_warps": 4}
+    meta = {"K": K, "DELTA": delta, "UNIT": unit, "PRECISION": "tf32x3", "num_warps": 4}
     sizes = (N, q.stride(0), k.stride(0), gates.stride(0), beta.stride(0), H, HV)
     if g is not None and g.ndim == 3:
         G = q.new_empty(grid.places, HV, K, **like)
@@ -88,7 +100,7 @@ def _prepare(
             q, k, gates, beta, P, T, solved, q_in, k_in, k_out, G, *grid, *sizes,
             BK=max(16, min(32, power_of_2(K))), **meta,
         )  # fmt: skip
-        return CHANNEL.value, _Ready(q_in, k_in, k_out, P, T, G)
+        return CHANNEL.value, Ready(q_in, k_in, k_out, P, T, G)
     gate = 0 if g is None else HEAD.value
     G = q.new_empty(length, HV, **like) if gate else P
     prepare_head[(grid.places, HV)](
@@ -97,7 +109,7 @@ def _prepare(
         # The inverse waits more than it works: 3 programs a multiprocessor, not 2.
         maxnreg=168 if delta else None, **meta,
     )  # fmt: skip
-    return gate, _Ready(q, k, k, P, T, G)
+    return gate, Ready(q, k, k, P, T, G)
 
 
 def _blocks(K: int, V: int, gate: int, operand: torch.dtype, delta: bool) -> tuple[int, ...]:

@@ -24,10 +24,10 @@ SIZES = ["N", "beta_row", "H", "HV"]
 def prepare_head(
     q, k, g, beta, P, T, solved, G, cu_seqlens, first, segment,
     N, q_row, k_row, g_row, beta_row, H, HV,
-    K: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr, BK: tl.constexpr,
-    PRECISION: tl.constexpr,
+    K: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr, UNIT: tl.constexpr,
+    BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """P, T and G where the decay is one a head (GATE) or there is none."""
+    """P, T and G where the decay is one a head (GATE) or there is none. UNIT: T is without beta."""
     chunk, h = tl.program_id(0).to(tl.int64), tl.program_id(1)
     n, start, count = chunk_place(cu_seqlens, first, segment, chunk, N)
     if count <= 0:
@@ -53,14 +53,15 @@ def prepare_head(
         decay = tl.exp(tl.minimum(total[:, None] - total[None, :], 0.0))
         p, a = p * decay, a * decay
     at = beta + (begin + i) * beta_row + h
-    _store(p, a, at, live, P, T, solved, chunk * HV + h, DELTA, PRECISION)
+    _store(p, a, at, live, P, T, solved, chunk * HV + h, DELTA, UNIT, PRECISION)
 
 
 @kernel(*SIZES)
 def prepare_channel(
     q, k, g, beta, P, T, solved, q_in, k_in, k_out, decay, cu_seqlens, first, segment,
     N, q_row, k_row, g_row, beta_row, H, HV,
-    K: tl.constexpr, DELTA: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
+    K: tl.constexpr, DELTA: tl.constexpr, UNIT: tl.constexpr,
+    BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """P, T and the factors of `scan` where every key channel decays by itself."""
     chunk, h = tl.program_id(0).to(tl.int64), tl.program_id(1)
@@ -81,7 +82,7 @@ def prepare_channel(
         k_d = tl.load(k + i[:, None] * k_row + d[None, :], mask=inside, other=0.0).to(tl.float32)
         gates = tl.load(g + i[:, None] * g_row + d[None, :], mask=inside, other=0.0)
         gates = gates.to(tl.float32)
-        G = _sums(gates, i[:, None] >= i[None, :], k.dtype.element_ty, PRECISION)
+        G = sums(gates, i[:, None] >= i[None, :], k.dtype.element_ty, PRECISION)
         last = tl.sum(gates, 0)
         at = place + i[:, None] * (HV * K) + d[None, :]
         tl.store(q_in + at, q_d * tl.exp(G), mask=inside)
@@ -91,11 +92,14 @@ def prepare_channel(
         tl.store(decay + (chunk * HV + h) * K + d, tl.exp(last), mask=d < K)
         p, a = _scores(q_d, k_d, gates, p, a, k.dtype.element_ty, DELTA, BK, PRECISION)
     at = beta + (begin + i) * beta_row + h
-    _store(p, a, at, live, P, T, solved, chunk * HV + h, DELTA, PRECISION)
+    _store(p, a, at, live, P, T, solved, chunk * HV + h, DELTA, UNIT, PRECISION)
 
 
 @triton.jit
-def _store(p, a, beta, live, P, T, solved, place, DELTA: tl.constexpr, PRECISION: tl.constexpr):
+def _store(
+    p, a, beta, live, P, T, solved, place,
+    DELTA: tl.constexpr, UNIT: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
     """Write P from p [64, 64], and with the delta rule T from a, at the place of chunk and head."""
     i, j = tl.arange(0, 64)[:, None], tl.arange(0, 64)[None, :]
     at = place * 4096 + i * 64 + j
@@ -105,11 +109,12 @@ def _store(p, a, beta, live, P, T, solved, place, DELTA: tl.constexpr, PRECISION
         solved += place * 4096
         tl.store(solved + i * 64 + j, tl.where(i > j, a * strength[:, None], 0.0))
         invert_unit_lower(solved, PRECISION)
-        tl.store(T + at, tl.where(i >= j, tl.load(solved + i * 64 + j) * strength[None, :], 0.0))
+        inverse = tl.where(i >= j, tl.load(solved + i * 64 + j), 0.0)
+        tl.store(T + at, inverse if UNIT else inverse * strength[None, :])
 
 
 @triton.jit
-def _sums(gates, which, operand: tl.constexpr, PRECISION: tl.constexpr):
+def sums(gates, which, operand: tl.constexpr, PRECISION: tl.constexpr):
     """Row i is the sum of gates j [64, BK], each times `which` ij [64, 64], which is -1, 0 or 1.
 
     As a product: a running sum across threads costs several times as much. For operands in half
@@ -121,6 +126,33 @@ def _sums(gates, which, operand: tl.constexpr, PRECISION: tl.constexpr):
     low = (gates - high.to(tl.float32)).to(tl.bfloat16)
     which = which.to(tl.bfloat16)
     return tl.dot(which, low, tl.dot(which, high))
+
+
+@triton.jit
+def to_middle(gates, HALF: tl.constexpr, operand: tl.constexpr, PRECISION: tl.constexpr):
+    """How much decays between a token and the middle of its block of two halves: [64, BK]."""
+    i, j = tl.arange(0, 64)[:, None], tl.arange(0, 64)[None, :]
+    behind = (i % (2 * HALF) >= HALF) & (j % (2 * HALF) >= HALF) & (j <= i)
+    ahead = (i % (2 * HALF) < HALF) & (j % (2 * HALF) < HALF) & (j > i)
+    between = (i // (2 * HALF) == j // (2 * HALF)) & (behind | ahead)
+    return tl.exp(sums(gates, between, operand, PRECISION))
+
+
+@triton.jit
+def from_ninth(gates, operand: tl.constexpr, PRECISION: tl.constexpr):
+    """Gates from the ninth token of a block of 16 to a token: behind it added, before it taken."""
+    i, j = tl.arange(0, 64)[:, None], tl.arange(0, 64)[None, :]
+    near = i // 16 == j // 16
+    since = (near & (j % 16 > 8) & (j <= i)).to(tl.float32)
+    until = (near & (j % 16 <= 8) & (j > i)).to(tl.float32)
+    return sums(gates, since - until, operand, PRECISION)
+
+
+@triton.jit
+def fits(middle, operand: tl.constexpr):
+    """Can e to these, and to minus these, be factors? float16 ends at 65,504."""
+    most = 8.0 if operand == tl.float16 else 80.0
+    return tl.max(tl.abs(middle)) <= most
 
 
 @triton.jit
@@ -136,25 +168,16 @@ def _scores(
     """
     i, j = tl.arange(0, 64)[:, None], tl.arange(0, 64)[None, :]
     for HALF in tl.static_range(32, 0, -16):
-        # What lies between token i and the middle of its block of two halves.
-        behind = (i % (2 * HALF) >= HALF) & (j % (2 * HALF) >= HALF) & (j <= i)
-        ahead = (i % (2 * HALF) < HALF) & (j % (2 * HALF) < HALF) & (j > i)
-        between = (i // (2 * HALF) == j // (2 * HALF)) & (behind | ahead)
-        fall = tl.exp(_sums(gates, between, operand, PRECISION))
+        fall = to_middle(gates, HALF, operand, PRECISION)
         here = (i // (2 * HALF) == j // (2 * HALF)) & (i // HALF > j // HALF)
         p, a = _add(p, a, q, k, fall, fall, here, operand, DELTA, PRECISION)
     near = i // 16 == j // 16
-    # Between token i and the ninth of its block: behind it counted down, before it up.
-    since = (near & (j % 16 > 8) & (j <= i)).to(tl.float32)
-    until = (near & (j % 16 <= 8) & (j > i)).to(tl.float32)
-    middle = _sums(gates, since - until, operand, PRECISION)
-    # float16 ends at 65,504.
-    most = 8.0 if operand == tl.float16 else 80.0
-    if tl.max(tl.abs(middle)) <= most:
+    middle = from_ninth(gates, operand, PRECISION)
+    if fits(middle, operand):
         rise, fall = tl.exp(middle), tl.exp(-middle)
         p, a = _add(p, a, q, k, rise, fall, near, operand, DELTA, PRECISION)
     else:
-        inner = _sums(gates, near & (j <= i), operand, PRECISION)
+        inner = sums(gates, near & (j <= i), operand, PRECISION)
         p += _term_by_term(q, k, inner, BK)
         if DELTA:
             a += _term_by_term(k, k, inner, BK)

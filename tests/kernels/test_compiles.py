@@ -114,6 +114,21 @@ def test_one_long_prompt_compiles_for_hopper(K, dtype, kinds, compiler):
     check(compiler.compiled)
 
 
+@pytest.mark.parametrize(
+    ("kind", "K", "dtype"),
+    [("head-delta", 256, torch.float32), ("channel-delta", 128, torch.bfloat16)],
+)
+def test_gradients_compile_for_hopper(kind, K, dtype, compiler):
+    """In float32 the widest states that have one: they need most of the shared memory."""
+    with unlaunched():
+        case = gated_delta_case(kind, (130,), "mild", (1, 2, K, 40))
+        case.stream.update({name: case.stream[name].to(dtype) for name in ("q", "k", "v")})
+        case.gradients("triton")
+    names = {"states", "slopes", "grad_channel" if "channel" in kind else "grad_head"}
+    assert names <= {key[0] for key in compiler.compiled}
+    check(compiler.compiled)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_steps_of_many_slots_compile_for_hopper(compiler, dtype):
     """Wide heads of as many rows as a program holds, which need most of the shared memory."""

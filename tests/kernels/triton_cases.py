@@ -123,11 +123,11 @@ def test_an_attention_step_reads_what_a_slot_holds(relative, window, heads):
 
 def test_a_kernel_that_cannot_run_says_why():
     q = torch.ones(3, 1, 4, device=DEVICE)
-    run = {"q": q, "k": q, "v": q}
+    run, wide = {"q": q, "k": q, "v": q}, q.new_ones(3, 1, 257).requires_grad_()
     for change, reason in (
         ({"v": q.double()}, "float64"),
-        ({"v": q.clone().requires_grad_()}, "gradient"),
         ({"q": q.new_ones(3, 1, 513), "k": q.new_ones(3, 1, 513)}, "K = 513 is more than 512"),
+        ({"q": wide, "k": wide}, "K = 257 is more than 256 where a gradient is asked for"),
     ):
         with pytest.raises(SettingError, match=f"gated_delta cannot run: .*{reason}"):
             gated_delta(**(run | change), impl="triton")
@@ -135,6 +135,8 @@ def test_a_kernel_that_cannot_run_says_why():
             gated_delta(**(run | change))
     with preferring("triton"), pytest.raises(SettingError, match="gated_slot cannot run"):
         gated_slot(q, q, q, g=-q)
+    with preferring("triton"), pytest.raises(SettingError, match="it has no gradient"):
+        l2_norm(q.clone().requires_grad_())
 
 
 def test_an_empty_stream_changes_nothing():

@@ -1,0 +1,158 @@
+"""The gradients of `gated_delta` on a GPU; nothing is kept of the forward pass but its arguments.
+
+What each chunk needs of itself is made anew (`prepare`), its states are walked forth and back
+(`backward_triton`), and then all chunks are taken at once (`grad_triton`). Memory is linear in the
+tokens: two states a chunk. No sum hangs on an order that may change.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from mom_eval.kernels.backward_triton import slopes, states
+from mom_eval.kernels.blocks import cdiv, power_of_2, rows_of
+from mom_eval.kernels.choose import wants_gradient
+from mom_eval.kernels.chunk_grid import ChunkGrid
+from mom_eval.kernels.chunk_grid_triton import lay_chunks
+from mom_eval.kernels.gated_delta_triton import Ready, chunked_triton, operands, prepared
+from mom_eval.kernels.grad_channel_triton import grad_channel
+from mom_eval.kernels.grad_triton import grad_head
+
+
+class _GatedDelta(Function):
+    @staticmethod
+    def forward(ctx: Any, *given: Any) -> tuple[Tensor, Tensor]:
+        q, k, v, g, beta, scale, state, grid = given
+        ctx.save_for_backward(q, k, v, g, beta, state)
+        ctx.scale, ctx.grid = scale, grid
+        return chunked_triton(*given)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        (q, k, v, g, beta, state), (do, behind) = ctx.saved_tensors, grad_outputs
+        found = gradients(q, k, v, g, beta, state, ctx.scale, ctx.grid, do, behind)
+        given = zip((q, k, v, g, beta, state), found, strict=True)
+        *of_inputs, of_state = (None if x is None else dx.to(x.dtype) for x, dx in given)
+        return *of_inputs, None, of_state, None
+
+
+def run_gated_delta(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    g: Tensor | None,
+    beta: Tensor | None,
+    scale: float,
+    state: Tensor | None,
+    segments: Tensor,
+    grid: ChunkGrid | None,
+) -> tuple[Tensor, Tensor]:
+    """`gated_delta` of what it has checked, with a gradient where one will be asked for."""
+    wanted = wants_gradient((q, k, v, g, beta, state))
+    run = _GatedDelta.apply if wanted else chunked_triton
+    return run(q, k, v, g, beta, scale, state, grid or lay_chunks(segments, len(v)))
+
+
+class _Walked(NamedTuple):
+    """What `states` and `slopes` write; see there."""
+
+    S: Tensor
+    new: Tensor
+    u: Tensor
+    dS: Tensor
+    r: Tensor
+    before: Tensor
+
+
+def gradients(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    g: Tensor | None,
+    beta: Tensor | None,
+    state: Tensor | None,
+    scale: float,
+    grid: ChunkGrid,
+    do: Tensor,
+    behind: Tensor,
+) -> tuple[Tensor, ...]:
+    """Of q, k, v, g, beta and state, by those of o [L, HV, V] and of the states behind.
+
+    Those of what is not given mean nothing.
+    """
+    (L, H, K), (_, HV, V), q, k, v = q.shape, v.shape, *operands(q, k, v)
+    N, delta = grid.cu_seqlens.shape[0] - 1, beta is not None
+    gate, ready = prepared(q, k, g, beta, HV, grid, unit=True)
+    # Where there is no beta or no g the kernels take a pointer and read nothing behind it.
+    strength, gates = (q if x is None else rows_of(x) for x in (beta, g))
+    do = do.contiguous()
+    w = _walked(ready, v, strength, state, do, behind, gate, delta, scale, grid)
+    dq, dk = (q.new_empty(L, HV, K) for _ in range(2))
+    dv = torch.empty_like(w.r, dtype=v.dtype) if delta else w.r
+    dg = w.before if g is None else torch.empty_like(g, dtype=torch.float32)
+    dbeta = torch.empty(L, HV, dtype=torch.float32, device=q.device) if delta else w.before
+    meta = {"K": K, "V": V, "DELTA": delta, "BV": _columns(V, q)}
+    meta |= {"PRECISION": "tf32x3", "num_warps": 8, "num_stages": 1}
+    of_chunk = (w.u, do, strength)
+    out = (w.new, w.r, w.S, w.dS, dq, dk, dv, dg, dbeta, *grid, scale, N, q.stride(0), k.stride(0))
+    sizes = (w.u.stride(0), strength.stride(0), H, HV)
+    if g is not None and g.ndim == 3:
+        grad_channel[(grid.places, HV)](
+            q, k, gates, *of_chunk, *out, gates.stride(0), *sizes,
+            BK=max(16, min(32, power_of_2(K))), **meta,
+        )  # fmt: skip
+    else:
+        grad_head[(grid.places, HV)](
+            q, k, *of_chunk, ready.G, *out, *sizes,
+            GATE=gate, BK=max(16, min(64, power_of_2(K))), **meta,
+        )  # fmt: skip
+    return _of_key_heads(dq, H), _of_key_heads(dk, H), dv, dg, dbeta, w.before
+
+
+def _walked(
+    ready: Ready,
+    v: Tensor,
+    strength: Tensor,
+    state: Tensor | None,
+    do: Tensor,
+    behind: Tensor,
+    gate: int,
+    delta: bool,
+    scale: float,
+    grid: ChunkGrid,
+) -> _Walked:
+    """Along the chunks, forth and back."""
+    (L, HV, V), K, N = v.shape, ready.q.shape[-1], grid.cu_seqlens.shape[0] - 1
+    H, wide = ready.q.shape[1], power_of_2(K) > 128
+    S, dS = (ready.q.new_empty(grid.places, HV, K, V) for _ in range(2))
+    r = v.new_empty(L, HV, V, dtype=ready.q.dtype if delta else v.dtype)
+    new, u = (torch.empty_like(r), torch.empty_like(r)) if delta else (v, v)
+    before = torch.empty(N, HV, K, V, dtype=torch.float32, device=v.device)
+    BV = _columns(V, ready.q)
+    if wide and ready.q.element_size() == 4:
+        BV = min(BV, 32)
+    meta = {"K": K, "V": V, "GATE": gate, "DELTA": delta, "BK": max(16, power_of_2(K)), "BV": BV}
+    meta |= {"PRECISION": "tf32x3", "num_warps": 8 if wide else 4, "num_stages": 1}
+    rows, heads = (ready.q.stride(0), ready.k.stride(0)), (strength.stride(0), H, HV)
+    states[(cdiv(V, BV), HV, N)](
+        ready.k, ready.k_out, v, strength, ready.T, ready.G, new, u, S,
+        before if state is None else state.contiguous(), grid.cu_seqlens, grid.first,
+        rows[1], v.stride(0), *heads, int(state is not None), **meta,
+    )  # fmt: skip
+    slopes[(cdiv(V, BV), HV, N)](
+        ready.q, ready.k, ready.k_out, do, strength, ready.P, ready.T, ready.G, r, dS,
+        behind.contiguous(), before, grid.cu_seqlens, grid.first, scale, *rows, *heads, **meta,
+    )  # fmt: skip
+    return _Walked(S, new, u, dS, r, before)
+
+
+def _of_key_heads(x: Tensor, H: int) -> Tensor:
+    """[L, HV, K] -> [L, H, K]: what all value heads of a key head say."""
+    return x if x.shape[1] == H else x.unflatten(1, (H, -1)).sum(2, dtype=torch.float32)
+
+
+def _columns(V: int, like: Tensor) -> int:
+    """Columns of V a block: 64 in half precision, as fewer were miscompiled (performance.md)."""
+    return 64 if like.element_size() == 2 else max(16, min(64, power_of_2(V)))
