@@ -6,13 +6,13 @@ single row also with the sum and the norm before them. Of many rows all are kern
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from mom_eval.kernels.choose import takes_triton
-from mom_eval.kernels.norm import add_norm, rms_norm
+from mom_eval.kernels.norm import add_norm
 from mom_eval.kernels.shapes import Axes, compute_dtype
 from mom_eval.kernels.swiglu import swiglu
 
@@ -70,13 +70,8 @@ def add_norm_linear(
         raise ValueError(f"{len(weights)} weights are not 1 to {MOST_WEIGHTS}")
     few = axes["R"] <= FEW and len({norm.dtype, *(weight.dtype for weight in every)}) == 1
     if few and takes_triton("add_norm_linear", "auto", (x, y, norm, *every)):
-        from mom_eval.kernels.few_rows_triton import run_products
-
-        if axes["R"] == 1:
-            return run_products(x, weights, router=router, y=y, norm=norm, eps=eps)
-        total, normed = _normed(x, y, norm, eps)
-        return total, run_products(normed, weights, router=router)[1]
-    total, normed = _normed(x, y, norm, eps)
+        return _in_triton(x, y, norm, weights, eps, router=router)
+    total, normed = add_norm(x, y, norm, eps=eps)
     products = [F.linear(normed, weight) for weight in weights]
     if router is not None:
         dtype = compute_dtype(normed)
@@ -95,15 +90,9 @@ def add_norm_swiglu(
     Axes(D=axes["D"]).check("weight", weight, "O D")
     few = axes["R"] <= FEW and norm.dtype == weight.dtype
     if few and takes_triton("add_norm_swiglu", "auto", (x, y, norm, weight)):
-        from mom_eval.kernels.few_rows_triton import run_products
-
-        if axes["R"] == 1:
-            total, out = run_products(x, [weight], gated=True, y=y, norm=norm, eps=eps)
-        else:
-            total, normed = _normed(x, y, norm, eps)
-            out = run_products(normed, [weight], gated=True)[1]
+        total, out = _in_triton(x, y, norm, [weight], eps, gated=True)
         return total, out[0]
-    total, normed = _normed(x, y, norm, eps)
+    total, normed = add_norm(x, y, norm, eps=eps)
     return total, swiglu(F.linear(normed, weight))
 
 
@@ -116,7 +105,13 @@ def _checked(x: Tensor, y: Tensor | None, norm: Tensor) -> Axes:
     return axes
 
 
-def _normed(x: Tensor, y: Tensor | None, norm: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    if y is None:
-        return x, rms_norm(x, norm, eps=eps).to(norm.dtype)
-    return add_norm(x, y, norm, eps=eps)
+def _in_triton(
+    x: Tensor, y: Tensor | None, norm: Tensor, weights: Sequence[Tensor], eps: float, **how: Any
+) -> tuple[Tensor, list[Tensor]]:
+    """The sum, and products of its norm: of one row all in one kernel."""
+    from mom_eval.kernels.few_rows_triton import run_products
+
+    if len(x) == 1:
+        return run_products(x, weights, y=y, norm=norm, eps=eps, **how)
+    total, normed = add_norm(x, y, norm, eps=eps)
+    return total, run_products(normed, weights, **how)[1]

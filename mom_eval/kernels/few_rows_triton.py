@@ -132,10 +132,8 @@ def run_products(
     sizes = [o.shape[1] for o in out] + [0] * (2 - len(out))
     three, outputs, total = [weights[0], weights[-1], weights[0]], [out[0], out[-1], out[0]], x
     if router is not None:
-        three[2], outputs[2] = (
-            router.contiguous(),
-            x.new_empty(R, router.shape[0], dtype=torch.float32),
-        )
+        three[2] = router.contiguous()
+        outputs[2] = x.new_empty(R, router.shape[0], dtype=torch.float32)
         out.append(outputs[2])
     sizes.append(0 if router is None else router.shape[0])
     if R == 1:

@@ -148,23 +148,16 @@ def conv_delta_step(
     _check_gates(axes, g, beta, soft, own, bias)
     slots = slots if routed is None else routed.slots
     assert slots is not None
-    given = (v, q, k, weight, g, beta, state)
+    run, given = _in_torch, (v, q, k, weight, g, beta, state)
     if takes_triton("conv_delta_step", "auto", given, too_wide(axes["K"])):
-        from mom_eval.kernels.mixer_step_triton import run_conv_delta_step
-
-        return run_conv_delta_step(
-            (q, k, v), weight, bias, ring, state, slots, times, (g, beta, soft), routed, own,
-            activation,
-        )  # fmt: skip
-    return _in_torch(
-        q, k, v, weight, bias, ring, state, slots, times, (g, beta, soft), routed, own, activation
+        from mom_eval.kernels.mixer_step_triton import run_conv_delta_step as run
+    return run(
+        (q, k, v), weight, bias, ring, state, slots, times, (g, beta, soft), routed, own, activation
     )
 
 
 def _in_torch(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    columns: tuple[Tensor, Tensor, Tensor],
     weight: Tensor,
     bias: Tensor | None,
     ring: Tensor,
@@ -176,6 +169,8 @@ def _in_torch(
     own: Own | None,
     activation: str | None,
 ) -> Tensor:
+    """`conv_delta_step` of what it has checked; columns are q, k and v, gates g, beta and soft."""
+    q, k, v = columns
     (g, beta, soft), (HV, K) = gates, state.shape[-3:-1]
     if soft is not None and g is not None and beta is not None:
         g, beta = delta_gates(g, beta, soft)

@@ -58,7 +58,7 @@ def _conv_delta_step(
     of_k, of_v = d < K, e < V
     inside = of_k[:, None] & of_v[None, :]
     state += (slot * HV + h) * K * V + d[:, None] * V + e[None, :]
-    # First what is most on its way.
+    # The state first: it is most of what is read, and nothing else hangs on it.
     S = tl.load(state, mask=inside, other=0.0)
     t = tl.load(times + slot) if TOP_K else tl.load(times + r)
     q_r, k_r, u = _convolved(

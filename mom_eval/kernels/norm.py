@@ -52,16 +52,19 @@ def rms_norm(
     return y.to(x.dtype)
 
 
-def add_norm(x: Tensor, y: Tensor, weight: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
+def add_norm(x: Tensor, y: Tensor | None, weight: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     """Two parts of a residual stream, x [L, D] + y [L, D], and what the next layer reads of it.
 
+    `y` None: nothing is added yet, and the sum is x itself.
     Returns the sum, in the wider of their types and rounded to it, and its `rms_norm` in the type
     of `weight` [D]. Raises ValueError on shapes that do not fit, naming the axis.
     """
     axes = Axes()
     axes.check("x", x, "L D")
-    axes.check("y", y, "L D")
     axes.check("weight", weight, "D")
+    if y is None:
+        return x, rms_norm(x, weight, eps=eps).to(weight.dtype)
+    axes.check("y", y, "L D")
     if takes_triton("add_norm", "auto", (x, y, weight)):
         from mom_eval.kernels.norm_triton import run_add_norm
 

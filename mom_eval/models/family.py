@@ -84,13 +84,8 @@ class RMSNorm(nn.Module):
         return rms_norm(x, self.weight, eps=self.eps, gate=gate, activation=activation)
 
     def behind(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The residual stream x + y [L, D], and its norm in the type of the weight (`add_norm`).
-
-        `y` None: nothing is added yet.
-        """
+        """The residual stream x + y [L, D], and its norm in the type of the weight (`add_norm`)."""
         assert self.weight is not None
-        if y is None:
-            return x, self(x).to(self.weight.dtype)
         return add_norm(x, y, self.weight, eps=self.eps)
 
     def times(

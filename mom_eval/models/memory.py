@@ -267,7 +267,7 @@ class Mixer(nn.Module):
 
     def _step_out(self, o: Tensor, read: dict[str, Tensor], routed: Routed | None) -> Tensor:
         """`_read_out` and the way out, where choice by choice lies behind the shared memory."""
-        norm, rows = self.family.head_norm(read), len(next(iter(read.values())))
+        norm = self.family.head_norm(read)
         if norm is not None:
             y = read_out_step(
                 o, self.out.weight, norm=norm.norm.weight, eps=norm.norm.eps, gate=norm.gate,
@@ -276,6 +276,7 @@ class Mixer(nn.Module):
         else:
             if routed is not None:
                 count_up(routed)
+                rows = len(routed.slots)
                 onto, o = (o[:rows], o[rows:]) if self.shared else (None, o)
                 o = combine(o, routed.routes.weights, None, onto)
             y = few_linear(self.family.read_out(o, read), self.out.weight)

@@ -13,6 +13,8 @@ from mom_eval.results.bench import Bench, Measured, Row, heading
 from mom_eval.results.plot_style import Look
 
 _PHASES = {"prefill": "Prefill, tokens read", "decode": "Decoding, tokens read before"}
+_LEAST_RANGE = 4.0
+"""How many times its lower end an axis of times or bytes reaches to, at least."""
 _GAP = 0.06
 """Least distance of two labels, as a share of the panel's height."""
 _BAR = 0.36
@@ -87,6 +89,10 @@ def _panel(
     # The usual one writes powers as formulas, and those are off in our style.
     axis.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,g}"))
     axis.minorticks_off()
+    # What hardly differs shall look so.
+    low, high = axis.get_ylim()
+    wider = max(1.0, (_LEAST_RANGE * low / high) ** 0.5)
+    axis.set_ylim(low / wider, high * wider)
     span = max(lengths[-1] / lengths[0], 2)
     # The names need that much of the panel.
     axis.set_xlim(lengths[0] / span**0.05, lengths[-1] * span**0.8)

@@ -103,6 +103,13 @@ def test_a_plot_has_a_line_a_side_and_names_at_their_ends(bench):
     assert (time.get_xscale(), time.get_yscale()) == ("log", "log")
 
 
+def test_what_hardly_differs_looks_so(bench):
+    bench.rows[:] = [row(n, Measured(ms=ms), None) for n, ms in ((1024, 10.0), (2048, 10.01))]
+    low, high = drawn(bench).axes[0].get_ylim()
+    assert low < 10.0 < 10.01 < high
+    assert high / low > 3.9
+
+
 def test_a_figure_a_batch(bench):
     from mom_eval.results.plot_bench import figures
 
