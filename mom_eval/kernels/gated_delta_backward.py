@@ -17,8 +17,9 @@ from mom_eval.kernels.choose import wants_gradient
 from mom_eval.kernels.chunk_grid import ChunkGrid
 from mom_eval.kernels.chunk_grid_triton import lay_chunks
 from mom_eval.kernels.gated_delta_triton import Ready, chunked_triton, operands, prepared
-from mom_eval.kernels.grad_channel_triton import grad_channel
+from mom_eval.kernels.grad_channel_triton import grad_gates, grad_states
 from mom_eval.kernels.grad_triton import grad_head
+from mom_eval.kernels.scan_triton import CHANNEL
 
 
 class _GatedDelta(Function):
@@ -82,33 +83,83 @@ def gradients(
 
     Those of what is not given mean nothing.
     """
-    (L, H, K), (_, HV, V), q, k, v = q.shape, v.shape, *operands(q, k, v)
-    N, delta = grid.cu_seqlens.shape[0] - 1, beta is not None
+    (H, HV), (q, k, v), delta = (q.shape[1], v.shape[1]), operands(q, k, v), beta is not None
     gate, ready = prepared(q, k, g, beta, HV, grid, unit=True)
     # Where there is no beta or no g the kernels take a pointer and read nothing behind it.
     strength, gates = (q if x is None else rows_of(x) for x in (beta, g))
     do = do.contiguous()
     w = _walked(ready, v, strength, state, do, behind, gate, delta, scale, grid)
+    run = _by_channel if gate == CHANNEL.value else _by_head
+    dq, dk, dv, dg, dbeta = run(q, k, v, gates, strength, do, ready, w, gate, delta, scale, grid)
+    return _of_key_heads(dq, H), _of_key_heads(dk, H), dv, dg, dbeta, w.before
+
+
+def _by_head(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    g: Tensor,
+    beta: Tensor,
+    do: Tensor,
+    ready: Ready,
+    w: _Walked,
+    gate: int,
+    delta: bool,
+    scale: float,
+    grid: ChunkGrid,
+) -> tuple[Tensor, ...]:
+    """Of q, k, v, g and beta, where the decay is one a head or there is none."""
+    (L, H, K), (HV, V), N = q.shape, v.shape[1:], grid.cu_seqlens.shape[0] - 1
     dq, dk = (q.new_empty(L, HV, K) for _ in range(2))
     dv = torch.empty_like(w.r, dtype=v.dtype) if delta else w.r
-    dg = w.before if g is None else torch.empty_like(g, dtype=torch.float32)
-    dbeta = torch.empty(L, HV, dtype=torch.float32, device=q.device) if delta else w.before
-    meta = {"K": K, "V": V, "DELTA": delta, "BV": _columns(V, q)}
-    meta |= {"PRECISION": "tf32x3", "num_warps": 8, "num_stages": 1}
-    of_chunk = (w.u, do, strength)
-    out = (w.new, w.r, w.S, w.dS, dq, dk, dv, dg, dbeta, *grid, scale, N, q.stride(0), k.stride(0))
-    sizes = (w.u.stride(0), strength.stride(0), H, HV)
-    if g is not None and g.ndim == 3:
-        grad_channel[(grid.places, HV)](
-            q, k, gates, *of_chunk, *out, gates.stride(0), *sizes,
-            BK=max(16, min(32, power_of_2(K))), **meta,
-        )  # fmt: skip
-    else:
-        grad_head[(grid.places, HV)](
-            q, k, *of_chunk, ready.G, *out, *sizes,
-            GATE=gate, BK=max(16, min(64, power_of_2(K))), **meta,
-        )  # fmt: skip
-    return _of_key_heads(dq, H), _of_key_heads(dk, H), dv, dg, dbeta, w.before
+    dg, dbeta = (torch.empty(L, HV, dtype=torch.float32, device=q.device) for _ in range(2))
+    grad_head[(grid.places, HV)](
+        q, k, w.u, do, beta, ready.G, w.new, w.r, w.S, w.dS, dq, dk, dv, dg, dbeta, *grid,
+        scale, N, q.stride(0), k.stride(0), w.u.stride(0), beta.stride(0), H, HV,
+        K=K, V=V, GATE=gate, DELTA=delta, BK=max(16, min(64, power_of_2(K))), BV=_columns(V, q),
+        PRECISION="tf32x3", num_warps=8, num_stages=1,
+    )  # fmt: skip
+    return dq, dk, dv, dg, dbeta
+
+
+def _by_channel(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    g: Tensor,
+    beta: Tensor,
+    do: Tensor,
+    ready: Ready,
+    w: _Walked,
+    gate: int,
+    delta: bool,
+    scale: float,
+    grid: ChunkGrid,
+) -> tuple[Tensor, ...]:
+    """The same, where every key channel decays by itself."""
+    (L, H, K), (HV, V), N = q.shape, v.shape[1:], grid.cu_seqlens.shape[0] - 1
+    dq, dk = (q.new_empty(L, HV, K) for _ in range(2))
+    dv = torch.empty_like(w.r, dtype=v.dtype) if delta else w.r
+    dg, of_q, of_write = (torch.empty_like(dq, dtype=torch.float32) for _ in range(3))
+    own, both = dg.new_empty(L, HV), dg.new_empty(grid.places, HV, K)
+    of_read, of_new = (torch.empty_like(x) if delta else x for x in (of_q, own))
+    dX = torch.empty_like(ready.P)
+    dY = torch.empty_like(dX) if delta else dX
+    through, sizes = (of_q, of_read, of_write, both, dX, dY, own), (*grid, scale, N)
+    meta = {"K": K, "DELTA": delta, "PRECISION": "tf32x3", "num_warps": 4, "num_stages": 1}
+    grad_states[(grid.places, HV)](
+        w.u, do, beta, w.new, w.r, w.S, w.dS, dv, *through, of_new, *sizes,
+        w.u.stride(0), beta.stride(0), HV,
+        V=V, BK=max(16, min(64, power_of_2(K))), BV=_columns(V, q), **meta,
+    )  # fmt: skip
+    BK = max(16, min(32, power_of_2(K)))
+    # What the channels of a block say, summed in the same order each time.
+    of_beta = dg.new_empty(cdiv(K, BK), L, HV) if delta else dg
+    grad_gates[(grid.places, HV, cdiv(K, BK))](
+        q, k, g, beta, *through, dq, dk, dg, of_beta, *sizes,
+        q.stride(0), k.stride(0), g.stride(0), beta.stride(0), H, HV, L, BK=BK, **meta,
+    )  # fmt: skip
+    return dq, dk, dv, dg, of_new + of_beta.sum(0) if delta else of_new
 
 
 def _walked(

@@ -47,7 +47,7 @@ def grad_head(
     )
     dX, dXT, dY, dYT, of_beta = within(
         do, u, new, r, dv, strength, row, live, h, u_row, HV, q.dtype.element_ty,
-        V, DELTA, BV, PRECISION,
+        V, DELTA, True, BV, PRECISION,
     )  # fmt: skip
     dX, dXT, dY, dYT, of_self = _decayed(
         dX, dXT, dY, dYT, total, strength, scale, q.dtype.element_ty, DELTA
@@ -109,9 +109,13 @@ def _decayed(
 @triton.jit
 def within(
     do, u, new, r, dv, strength, row, live, h, u_row, HV, operand: tl.constexpr,
-    V: tl.constexpr, DELTA: tl.constexpr, BV: tl.constexpr, PRECISION: tl.constexpr,
+    V: tl.constexpr, DELTA: tl.constexpr, TURNED: tl.constexpr, BV: tl.constexpr,
+    PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """Do u^T, u do^T, r u^T, u r^T [64, 64], and r . new [64]; writes dv = beta r."""
+    """Do u^T, u do^T, r u^T, u r^T [64, 64], and r . new [64]; writes dv = beta r.
+
+    Without TURNED, the second and the fourth are 0.
+    """
     dX, dXT = tl.zeros([64, 64], tl.float32), tl.zeros([64, 64], tl.float32)
     dY, dYT = tl.zeros([64, 64], tl.float32), tl.zeros([64, 64], tl.float32)
     of_beta = tl.zeros([64], tl.float32)
@@ -123,11 +127,13 @@ def within(
         u_e = tl.load(u + at_u, mask=inside, other=0.0).to(operand)
         do_e = tl.load(do + at, mask=inside, other=0.0).to(operand)
         dX = tl.dot(do_e, tl.trans(u_e), dX, input_precision=PRECISION)
-        dXT = tl.dot(u_e, tl.trans(do_e), dXT, input_precision=PRECISION)
+        if TURNED:
+            dXT = tl.dot(u_e, tl.trans(do_e), dXT, input_precision=PRECISION)
         if DELTA:
             r_e = tl.load(r + at, mask=inside, other=0.0)
             dY = tl.dot(r_e.to(operand), tl.trans(u_e), dY, input_precision=PRECISION)
-            dYT = tl.dot(u_e, tl.trans(r_e.to(operand)), dYT, input_precision=PRECISION)
+            if TURNED:
+                dYT = tl.dot(u_e, tl.trans(r_e.to(operand)), dYT, input_precision=PRECISION)
             found = tl.load(new + at, mask=inside, other=0.0)
             of_beta += tl.sum(r_e.to(tl.float32) * found.to(tl.float32), 1)
             tl.store(dv + at, r_e.to(tl.float32) * strength[:, None], mask=inside)

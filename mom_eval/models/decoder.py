@@ -25,9 +25,10 @@ class Decoder:
         self._state = _roomy(lm.empty_state(slots + 1), capacity)
         self._device = self._state.seen.device
         self._graph: torch.cuda.CUDAGraph | None = None
-        # Tokens, and the slots that they are for.
-        self._given = torch.zeros(2, slots, dtype=torch.int64, device=self._device)
-        self._next = torch.empty(0)
+        # Tokens and the slots that they are for, and what is next: the host's side of a graph.
+        gpu = self._device.type == "cuda"
+        self._given = torch.zeros(2, slots, dtype=torch.int64, pin_memory=gpu)
+        self._next = torch.zeros(slots, dtype=torch.int64, pin_memory=gpu)
         self._asked: dict[int, int] = {}
 
     def write(self, slots: Sequence[int], state: State) -> None:
@@ -52,13 +53,14 @@ class Decoder:
 
     @torch.inference_mode()
     def begin(self, tokens: dict[int, int]) -> None:
-        """Have a GPU begin a step, while the host may look at what the last one gave."""
+        """Have a GPU begin a step, while the host may look at what the last one gave.
+
+        A step that was begun must have ended.
+        """
         self._asked = tokens
         if self._device.type == "cuda":
             rows = [slot if slot in tokens else -1 for slot in range(self.slots)]
-            given = [[tokens.get(slot, 0) for slot in rows], rows]
-            # From pinned memory, so that nobody waits.
-            self._given.copy_(torch.tensor(given, pin_memory=True), non_blocking=True)
+            self._given.copy_(torch.tensor([[tokens.get(slot, 0) for slot in rows], rows]))
             self._replay()
 
     @torch.inference_mode()
@@ -68,11 +70,12 @@ class Decoder:
         What the others hold then, means nothing: a GPU read their tokens too, a CPU does not.
         """
         wanted = list(slots)
-        if not wanted:
-            return {}
         if self._device.type == "cuda":
+            torch.cuda.current_stream(self._device).synchronize()
             found = self._next.tolist()
             return {slot: found[slot] for slot in wanted}
+        if not wanted:
+            return {}
         tokens = torch.tensor([self._asked[slot] for slot in wanted], device=self._device)
         found = self.push(tokens, torch.tensor(wanted, device=self._device)).tolist()
         return dict(zip(wanted, found, strict=True))
@@ -81,17 +84,13 @@ class Decoder:
         if self._graph is None:
             # With no slot at all, so that nothing is changed: kernels are compiled side by side,
             # and launched once.
-            tokens, rows = self._given
-            # In its place, since kernels hang on where in memory it begins.
-            nobody = torch.full_like(self._given, -1)[1]
+            tokens = self._given[0].to(self._device)
+            nobody = torch.full_like(tokens, -1)
             if self._lm.on_triton():
                 few, kept = self._lm.shallow()
+                layers = [self._state.layers[index] for index in kept]
                 with compiling():
-                    few.step(
-                        tokens,
-                        nobody,
-                        State(self._state.seen, [self._state.layers[i] for i in kept]),
-                    )
+                    few.step(tokens, nobody, State(self._state.seen, layers))
             aside = torch.cuda.Stream()
             aside.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(aside):
@@ -99,7 +98,9 @@ class Decoder:
             torch.cuda.current_stream().wait_stream(aside)
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
-                self._next = self.push(tokens, rows)
+                # Two copies, since kernels hang on whether 16 divides where slots begin.
+                given = [x.to(self._device, non_blocking=True) for x in self._given]
+                self._next.copy_(self.push(*given), non_blocking=True)
         self._graph.replay()
 
     def push(self, tokens: Tensor, slots: Tensor) -> Tensor:

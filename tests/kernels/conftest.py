@@ -126,12 +126,12 @@ def relative():
     """The distance of a tensor from the true one: root mean square of the difference over it.
 
     Where the truth is nearly nothing, as the gradient of a gate that let nothing through, 1e-13 is:
-    it is the rounding of terms of size one that cancel.
+    it is the rounding of terms of size one that cancel. `least`: what counts as the truth's norm.
     """
 
-    def distance(x: Tensor, truth: Tensor) -> float:
+    def distance(x: Tensor, truth: Tensor, least: float = 1e-8) -> float:
         difference = x.double() - truth.double()
-        return float(difference.norm() / truth.double().norm().clamp_min(1e-8))
+        return float(difference.norm() / truth.double().norm().clamp_min(least))
 
     return distance
 

@@ -8,8 +8,7 @@ from tests.kernels.triton_cases import DEVICE, GPU, KINDS, poison
 
 LENGTHS = (65, 0, 1, 130)
 SIZES = [(1, 2, 20, 36)] + ([(2, 4, 128, 128), (1, 2, 256, 200), (1, 1, 60, 100)] if GPU else [])
-# In the interpreter only products of float32 are right. Gates that decay by 50 a token leave next
-# to nothing of what they weigh, and their own gradient is a difference of such.
+# In the interpreter only products of float32 are right.
 BOUNDS = {torch.float32: 1e-4} | ({torch.bfloat16: 2e-2} if GPU else {})
 
 
@@ -28,4 +27,7 @@ def test_gradients_of_the_recurrence(relative, kind, decay, sizes, dtype):
     found = case.gradients("triton")
     again = case.gradients("triton")
     assert all(torch.equal(found[name], again[name]) for name in truth)
-    assert max(relative(found[name], true) for name, true in truth.items()) < BOUNDS[dtype]
+    # A gate's gradient is what is read less what is written, k times their gradients.
+    least = {"dg": 1e-3 * float(truth["dk"].norm())}
+    errors = {name: relative(found[name], x, least.get(name, 1e-8)) for name, x in truth.items()}
+    assert max(errors.values()) < BOUNDS[dtype], errors
