@@ -53,8 +53,7 @@ def takes_triton(
         impl: as the op was given it: "triton", "auto", or the name of a torch implementation.
         tensors: all arguments; the first is of the type that is computed in.
         limit: what else keeps the kernel from running, None if nothing does.
-        backward: has it a gradient? No gradient has been checked on a GPU yet, so it is taken only
-            where "triton" is forced.
+        backward: has it a gradient?
 
     Raises:
         SettingError: "triton" is forced and cannot run.
@@ -62,7 +61,7 @@ def takes_triton(
     asked = _preferred.get() if impl == "auto" else impl
     if asked not in ("auto", "triton"):
         return False
-    reason = _why_not(tensors, backward and asked == "triton") or limit
+    reason = _why_not(tensors, backward) or limit
     if reason is None:
         return True
     if asked == "triton":

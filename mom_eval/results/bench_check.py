@@ -10,22 +10,23 @@ from mom_eval.results.bench import or_null
 from mom_eval.results.markdown import escaped, grid
 from mom_eval.results.table import as_csv
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """One variant at one size, type and kind of inputs."""
+    """One variant at one size, type and kind of inputs, forward or its gradients."""
 
     op: str
+    what: str
+    """forward or gradients."""
     K: int
     V: int
     dtype: str
     inputs: str
-    error_o: float
-    """Relative root mean square error of the reads, in the worst segment."""
-    error_state: float
-    """Of the states, likewise."""
+    errors: dict[str, float]
+    """Relative root mean square errors: of the reads `o` and the states, in the worst segment; or
+    of the gradients of q, k, v, g, beta and state over all of them."""
     bound: float
     """The largest that is rounding."""
     repeats: bool
@@ -33,8 +34,8 @@ class Checked:
 
     @property
     def error(self) -> float:
-        """The larger of the two."""
-        return max(self.error_o, self.error_state)
+        """The largest of them; what is no number is infinite."""
+        return max(self.errors.values())
 
     @property
     def right(self) -> bool:
@@ -61,7 +62,8 @@ class Check:
             worst = max(wrong, key=lambda row: row.error / row.bound)
             raise SettingError(
                 f"{len(wrong)} of {len(self.rows)} cases are wrong on this machine, the worst"
-                f" {worst.op} at K = {worst.K}, V = {worst.V} in {worst.dtype} ({worst.inputs}):"
+                f" {worst.op} at K = {worst.K}, V = {worst.V} in {worst.dtype}, {worst.what}"
+                f" ({worst.inputs}):"
                 f" relative error {worst.error:.1e}, at most {worst.bound:.1e} is rounding;"
                 " --kernels torch does without these kernels"
             )
@@ -70,18 +72,6 @@ class Check:
 def markdown(check: Check) -> str:
     """A line a variant, size and type; a column a kind of inputs."""
     about = check.about
-    kinds = list(dict.fromkeys(row.inputs for row in check.rows))
-    cases = {(row.op, row.K, row.V, row.dtype): row.bound for row in check.rows}
-    found = {(row.op, row.K, row.V, row.dtype, row.inputs): row for row in check.rows}
-    lines = []
-    for case, bound in cases.items():
-        some = [found.get((*case, kind)) for kind in kinds]
-        errors = ["-" if row is None else _shown(row) for row in some]
-        right = all(row.right for row in some if row is not None)
-        op, K, V, dtype = case
-        lines.append(
-            [op, f"{K} x {V}", dtype, *errors, f"{bound:.1e}", "right" if right else "WRONG"]
-        )
     details = [
         about["device"],
         f"kernels {about['kernels']}",
@@ -89,19 +79,37 @@ def markdown(check: Check) -> str:
     ]
     lengths = ", ".join(f"{length:,}" for length in about["lengths"])
     notes = (
-        f"- Segments of {lengths} tokens (the last with mild inputs only). The error is relative,"
-        " of the worst segment, of reads or of states, whichever is larger.",
+        f"- Segments of {lengths} tokens (the last with mild inputs only). The error is relative:"
+        " forward of the worst segment, of reads or of states; of gradients that of the worst"
+        " input. A gate's gradient is what is read less what is written, so its error counts"
+        " relative to a thousandth of k's gradient at least.",
         "- mild: g to -0.2, beta to 1. alike: keys of correlation .9, beta .9 to 1, g 0 to -50."
         " beta to 2: next to no decay. *: a second run gave other bits.",
     )
     return "\n\n".join(
         (
-            "## The recurrence beside float64, forward",
+            "## The recurrence beside float64",
             escaped(", ".join(details)),
-            grid(["Op", "K x V", "Type", *kinds, "Bound", ""], lines),
+            _table(check),
             "\n".join(notes) + "\n",
         )
     )
+
+
+def _table(check: Check) -> str:
+    kinds = list(dict.fromkeys(row.inputs for row in check.rows))
+    cases = {(row.op, row.K, row.V, row.dtype, row.what): row.bound for row in check.rows}
+    found = {(row.op, row.K, row.V, row.dtype, row.what, row.inputs): row for row in check.rows}
+    lines = []
+    for case, bound in cases.items():
+        some = [found.get((*case, kind)) for kind in kinds]
+        errors = ["-" if row is None else _shown(row) for row in some]
+        right = all(row.right for row in some if row is not None)
+        op, K, V, dtype, what = case
+        lines.append(
+            [op, what, f"{K} x {V}", dtype, *errors, f"{bound:.1e}", "right" if right else "WRONG"]
+        )
+    return grid(["Op", "", "K x V", "Type", *kinds, "Bound", ""], lines)
 
 
 def _shown(row: Checked) -> str:
@@ -110,18 +118,25 @@ def _shown(row: Checked) -> str:
 
 def as_json(check: Check) -> str:
     """All of it as text."""
-    rows = [
-        {name: or_null(value) for name, value in asdict(row).items()} | {"right": row.right}
-        for row in check.rows
-    ]
-    record = {"schema": SCHEMA, "kind": "check", **check.about, "rows": rows}
+    record = {"schema": SCHEMA, "kind": "check", **check.about, "rows": _records(check)}
     return json.dumps(record, indent=1, ensure_ascii=False)
 
 
 def csv(check: Check) -> str:
     """One line a case."""
-    records = [asdict(row) | {"right": row.right} for row in check.rows]
+    records = _records(check)
     return as_csv(records, list(records[0]))
+
+
+def _records(check: Check) -> list[dict[str, Any]]:
+    """A row each, with a column for the error of everything that any of them has."""
+    names = dict.fromkeys(name for row in check.rows for name in row.errors)
+    out = []
+    for row in check.rows:
+        errors = {f"error_{name}": or_null(row.errors.get(name)) for name in names}
+        fields = {name: value for name, value in asdict(row).items() if name != "errors"}
+        out.append(fields | errors | {"right": row.right})
+    return out
 
 
 def write(check: Check, out: Path) -> list[Path]:

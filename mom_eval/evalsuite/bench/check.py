@@ -14,7 +14,7 @@ from torch import Tensor
 from mom_eval.errors import SettingError
 from mom_eval.evalsuite.bench.machine import Machine, command
 from mom_eval.evalsuite.bench.ops import OPS, Op, bound, checked_shape, relative
-from mom_eval.kernels import gated_delta, preferring
+from mom_eval.kernels import MAX_K_BACKWARD, compiling, gated_delta, preferring
 from mom_eval.results.bench_check import Check, Checked
 
 LENGTHS = (1, 63, 0, 65, 1000)
@@ -24,6 +24,8 @@ SIZES = ((60, 100), (64, 64), (128, 128), (256, 256), (256, 512), (512, 64))
 """Widths of keys and values; K up to what a kernel can hold."""
 HEADS = (2, 4)
 """Of keys and of values."""
+GRADIENT = 1.5e-2
+"""The largest error of a gradient in half precision that is rounding."""
 _POISON = 1 << 26
 
 
@@ -62,7 +64,7 @@ def check_ops(
     sizes: Sequence[tuple[int, int]] = SIZES,
     say: Callable[[str], None] = lambda text: None,
 ) -> Check:
-    """Compare all variants, forward, with the four lines in float64.
+    """Compare all variants, and their gradients, with the four lines in float64.
 
     Args:
         shapes: of `bench op`; K of each is one more size.
@@ -86,8 +88,13 @@ def check_ops(
     sizes = list(dict.fromkeys([*sizes, *more]))
     rows = []
     for machine, (name, op) in product(machines, OPS.items()):
-        done = [_row(name, op, *size, one, machine, lengths, long)
-                for size in sizes for one in _fitting(op)]  # fmt: skip
+        cases = [
+            _Case(name, op, K, V, one, machine, [*lengths, long] if one.name == "mild" else lengths)
+            for K, V in sizes
+            for one in _fitting(op)
+        ]
+        _compile(cases)
+        done = [row for case in cases for row in _rows(case)]
         rows += done
         wrong = sum(not row.right for row in done)
         say(f"{name}, {machine.dtype_name}: {wrong or 'none'} of {len(done)} wrong")
@@ -111,44 +118,98 @@ def _fitting(op: Op) -> Iterator[Inputs]:
         yield one
 
 
-@torch.inference_mode()
-def _row(
-    name: str,
-    op: Op,
-    K: int,
-    V: int,
-    one: Inputs,
-    machine: Machine,
-    lengths: Sequence[int],
-    long: int,
-) -> Checked:
-    """One case: errors of reads and states, the worst segment's."""
-    lengths = [*lengths, long] if one.name == "mild" else lengths
-    given: dict[str, Any] = _drawn(op, K, V, one, machine, lengths)
+class _Case(NamedTuple):
+    """One op, its sizes, and what it is given."""
+
+    name: str
+    op: Op
+    K: int
+    V: int
+    inputs: Inputs
+    machine: Machine
+    lengths: Sequence[int]
+
+    @property
+    def has_gradient(self) -> bool:
+        """Is there one of the kernels that are checked? None beside Triton's is."""
+        return not self.machine.triton or self.K <= MAX_K_BACKWARD
+
+
+def _compile(cases: Sequence[_Case]) -> None:
+    """What Triton has to compile for these, side by side."""
+    if cases[0].machine.triton:
+        # Else a gradient's kernels are launched from a thread that knows of no compiling.
+        with torch.autograd.set_multithreading_enabled(False), compiling():
+            for case in cases:
+                given = _drawn(case)
+                _forward(case, given)
+                if case.has_gradient:
+                    _gradients(case, given)
+
+
+def _rows(case: _Case) -> Iterator[Checked]:
+    """Errors forward, and of the gradients where there are any."""
+    given = _drawn(case)
     wide = {key: x.double() if x.is_floating_point() else x for key, x in given.items()}
-    truth = gated_delta(**wide, impl="recurrent")
-    _poison(machine)
-    with preferring(machine.kernels):
-        found = gated_delta(**given)
-        again = gated_delta(**given)
-    o, states = _errors(found, truth, lengths)
+    with torch.inference_mode():
+        truth = gated_delta(**wide, impl="recurrent")
+    _poison(case.machine)
+    found, again = _forward(case, given), _forward(case, given)
+    forward = _errors(found, truth, case.lengths)
+    yield _checked(case, "forward", forward, [*zip(found, again, strict=True)])
+    if not case.has_gradient:
+        return
+    slopes = _gradients(case, wide, "chunked")
+    _poison(case.machine)
+    found, again = _gradients(case, given), _gradients(case, given)
+    least = {"g": 1e-3 * float(slopes["k"].norm())}
+    errors = {n: relative(found[n], x, least.get(n, 0.0)) for n, x in slopes.items()}
+    yield _checked(case, "gradients", errors, [(found[name], again[name]) for name in slopes])
+
+
+def _checked(
+    case: _Case, what: str, errors: dict[str, float], pairs: Sequence[tuple[Tensor, Tensor]]
+) -> Checked:
+    machine = case.machine
+    most = bound(machine.dtype, case.op.delta, machine.triton)
+    if what == "gradients":
+        most = max(most, GRADIENT if machine.dtype != torch.float32 else 0.0)
     return Checked(
-        op=name,
-        K=K,
-        V=V,
+        op=case.name,
+        what=what,
+        K=case.K,
+        V=case.V,
         dtype=machine.dtype_name,
-        inputs=one.name,
-        error_o=o,
-        error_state=states,
-        bound=bound(machine.dtype, op.delta, machine.triton),
-        repeats=all(torch.equal(x, y) for x, y in zip(found, again, strict=True)),
+        inputs=case.inputs.name,
+        errors=errors,
+        bound=most,
+        repeats=all(torch.equal(x, y) for x, y in pairs),
     )
 
 
-def _drawn(
-    op: Op, K: int, V: int, one: Inputs, machine: Machine, lengths: Sequence[int]
-) -> dict[str, Tensor]:
+@torch.inference_mode()
+def _forward(case: _Case, given: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Reads and states."""
+    with preferring(case.machine.kernels):
+        return gated_delta(**given, impl="auto")
+
+
+def _gradients(case: _Case, given: dict[str, Any], impl: str = "auto") -> dict[str, Tensor]:
+    """Of a sum over reads and states with random weights, by input."""
+    leaves = {n: x.clone().requires_grad_() for n, x in given.items() if x.is_floating_point()}
+    random = case.machine.random()
+    with preferring(case.machine.kernels):
+        both = gated_delta(**given | leaves, impl=impl)
+        weights = [torch.randn(x.shape, generator=random, device=x.device) for x in both]
+        # Rounded alike for the truth.
+        weights = [w.to(case.machine.dtype).to(x) for w, x in zip(weights, both, strict=True)]
+        torch.autograd.backward(both, weights)
+    return {name: x.grad for name, x in leaves.items() if x.grad is not None}
+
+
+def _drawn(case: _Case) -> dict[str, Any]:
     """The op's arguments; q, k and v are of the type that is checked, gates float32."""
+    _, op, K, V, one, machine, lengths = case
     random, device = machine.random(), machine.device
     (H, HV), L = HEADS, sum(lengths)
 
@@ -174,12 +235,12 @@ def _drawn(
 
 def _errors(
     found: tuple[Tensor, Tensor], truth: tuple[Tensor, Tensor], lengths: Sequence[int]
-) -> tuple[float, float]:
+) -> dict[str, float]:
     """Of reads and of states: the largest over the segments, infinite where a number is none."""
     bounds = pairwise([0, *accumulate(lengths)])
     reads = [relative(found[0][a:b], truth[0][a:b]) for a, b in bounds if b > a]
     states = [relative(x, y) for x, y in zip(found[1], truth[1], strict=True)]
-    return max(reads), max(states)
+    return {"o": max(reads), "states": max(states)}
 
 
 def _poison(machine: Machine) -> None:

@@ -139,12 +139,15 @@ def bound(dtype: torch.dtype, delta: bool, triton: bool) -> float:
     return 1.2e-2 if delta else 6e-3
 
 
-def relative(x: Tensor, truth: Tensor) -> float:
-    """Root mean square of the difference over that of the truth; infinite where x is not finite."""
+def relative(x: Tensor, truth: Tensor, least: float = 0.0) -> float:
+    """Root mean square of the difference over that of the truth; infinite where x is not finite.
+
+    `least`: what counts as the truth's norm where that is smaller.
+    """
     if not bool(x.isfinite().all()):
         return float("inf")
     difference = x.double() - truth.double()
-    return float(difference.norm() / truth.double().norm().clamp_min(1e-30))
+    return float(difference.norm() / truth.double().norm().clamp_min(max(least, 1e-30)))
 
 
 class Truth:

@@ -86,8 +86,8 @@ def test_a_failed_check_prints_its_table_and_exits_1(monkeypatch, tmp_path):
     wrong = cli(*words)
     assert wrong.exit_code == 1
     assert "WRONG" in wrong.stdout
-    assert wrong.stderr.strip().splitlines()[-1].startswith("Error: 19 of 19 cases are wrong")
-    assert len(rows_of(tmp_path / "check.csv")) == 19
+    assert wrong.stderr.strip().splitlines()[-1].startswith("Error: 38 of 38 cases are wrong")
+    assert len(rows_of(tmp_path / "check.csv")) == 38
 
 
 WRONG = {

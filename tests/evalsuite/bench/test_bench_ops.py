@@ -113,7 +113,10 @@ def test_the_check_passes():
         ("plain", "mild"),
     }
     assert all(0 < row.error < 1e-5 for row in found.rows)
-    assert markdown(found).count("right |") == 2 * len(OPS)
+    assert {name for row in found.rows for name in row.errors} == {
+        "o", "states", "q", "k", "v", "g", "beta", "state"
+    }  # fmt: skip
+    assert markdown(found).count("right |") == 4 * len(OPS)
 
 
 def test_the_check_sees_one_wrong_segment(monkeypatch):
@@ -121,7 +124,8 @@ def test_the_check_sees_one_wrong_segment(monkeypatch):
 
     def wrong(q, k, v, **given):
         o, states = gated_delta(q, k, v, **given)
-        if given.get("impl") != "recurrent" and given.get("g", v[..., 0]).ndim == 3:
+        truth = q.requires_grad or given["impl"] == "recurrent"
+        if not truth and given.get("g", v[..., 0]).ndim == 3:
             o[64:129] *= 1.001
             if "beta" in given:
                 states[2, 0, 0, 0] = torch.nan
@@ -131,8 +135,25 @@ def test_the_check_sees_one_wrong_segment(monkeypatch):
     found = check.check_ops(device="cpu", dtype="float32", **SMALL)
     assert {row.op for row in found.rows if not row.right} == {"channel", "channel-delta"}
     channel = next(row for row in found.rows if row.op == "channel")
-    assert channel.error_o == pytest.approx(1e-3, rel=0.01)
-    with pytest.raises(SettingError, match=r"7 of 19 cases are wrong .* channel-delta at K = 6"):
+    assert channel.errors["o"] == pytest.approx(1e-3, rel=0.01)
+    with pytest.raises(SettingError, match=r"7 of 38 .* channel-delta at K = 6, .*, forward"):
+        found.verify()
+
+
+def test_the_check_sees_a_wrong_gradient(monkeypatch):
+    """Of beta, by a thousandth."""
+
+    def wrong(q, k, v, **given):
+        if given["impl"] != "chunked" and "beta" in given and q.requires_grad:
+            given["beta"].register_hook(lambda grad: 1.001 * grad)
+        return gated_delta(q, k, v, **given)
+
+    monkeypatch.setattr(check, "gated_delta", wrong)
+    found = check.check_ops(device="cpu", dtype="float32", **SMALL)
+    assert {(row.op, row.what) for row in found.rows if not row.right} == {
+        (name, "gradients") for name, op in OPS.items() if op.delta
+    }
+    with pytest.raises(SettingError, match="float32, gradients"):
         found.verify()
 
 
@@ -142,13 +163,13 @@ def test_the_check_sees_a_run_that_does_not_repeat(monkeypatch):
     def wrong(q, k, v, **given):
         o, states = gated_delta(q, k, v, **given)
         calls.append(0)
-        return o * (1 + 1e-7 * len(calls)), states
+        return o * (1 + 1e-6 * len(calls)), states
 
     monkeypatch.setattr(check, "gated_delta", wrong)
     found = check.check_ops(device="cpu", dtype="float32", **SMALL)
     assert not any(row.repeats for row in found.rows)
     assert "*" in markdown(found)
-    with pytest.raises(SettingError, match="19 of 19"):
+    with pytest.raises(SettingError, match="38 of 38"):
         found.verify()
 
 
