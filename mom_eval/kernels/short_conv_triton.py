@@ -31,52 +31,54 @@ def _convolve(
     D0: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr,
     WIDTH0: tl.constexpr, WIDTH1: tl.constexpr, WIDTH2: tl.constexpr,
     UNIT0: tl.constexpr, UNIT1: tl.constexpr, UNIT2: tl.constexpr,
-    TAKE0: tl.constexpr, TAKE1: tl.constexpr, TAKE2: tl.constexpr,
+    TAKE0: tl.constexpr, TAKE1: tl.constexpr, TAKE2: tl.constexpr, BD: tl.constexpr,
     STRIDE: tl.constexpr, W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
 ):  # fmt: skip
     """A block of WIDTH of D channels of one part; rows of the parts lie STRIDE times row apart.
 
     Of a part with TAKE, row r is row token[r] of x. Of the others, the first `own` rows are in x
-    and what follows is in sent.
+    and what follows is in sent. The part is picked by selects, not branches: code for each of them
+    takes three times as long to compile.
     """
     chunk, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    all_channels: tl.constexpr = D0 + D1 + D2
     blocks0: tl.constexpr = (D0 + WIDTH0 - 1) // WIDTH0
-    blocks1: tl.constexpr = (D1 + WIDTH1 - 1) // WIDTH1
+    blocks1: tl.constexpr = blocks0 + (D1 + WIDTH1 - 1) // WIDTH1
+    second, third = block >= blocks0, block >= blocks1
+    D, width = _pick(second, third, D0, D1, D2), _pick(second, third, WIDTH0, WIDTH1, WIDTH2)
+    unit = _pick(second, third, UNIT0, UNIT1, UNIT2) != 0
+    take = _pick(second, third, TAKE0, TAKE1, TAKE2) != 0
+    begin = (block - _pick(second, third, 0, blocks0, blocks1)) * width
     # What is STRIDE times anything is read 16 bytes at a time; Triton looks for 16 times only.
-    if block < blocks0:
-        _part(
-            x0, sent0, token, y0, weight, bias, ring, kept, seen, cu_seqlens, first, segment, eps,
-            N, places, own, past, row0 * STRIDE, sent_row0 * STRIDE, chunk, block * WIDTH0, 0,
-            D0, WIDTH0, UNIT0, TAKE0, all_channels, W, BIAS, SILU,
-        )  # fmt: skip
-    elif block < blocks0 + blocks1:
-        _part(
-            x1, sent1, token, y1, weight, bias, ring, kept, seen, cu_seqlens, first, segment, eps,
-            N, places, own, past, row1 * STRIDE, sent_row1 * STRIDE, chunk,
-            (block - blocks0) * WIDTH1, D0, D1, WIDTH1, UNIT1, TAKE1, all_channels, W, BIAS, SILU,
-        )  # fmt: skip
-    else:
-        _part(
-            x2, sent2, token, y2, weight, bias, ring, kept, seen, cu_seqlens, first, segment, eps,
-            N, places, own, past, row2 * STRIDE, sent_row2 * STRIDE, chunk,
-            (block - blocks0 - blocks1) * WIDTH2, D0 + D1,
-            D2, WIDTH2, UNIT2, TAKE2, all_channels, W, BIAS, SILU,
-        )  # fmt: skip
+    _part(
+        _pick(second, third, x0, x1, x2), _pick(second, third, sent0, sent1, sent2), token,
+        _pick(second, third, y0, y1, y2), weight, bias, ring, kept, seen, cu_seqlens, first,
+        segment, eps, N, places, own, past, _pick(second, third, row0, row1, row2) * STRIDE,
+        _pick(second, third, sent_row0, sent_row1, sent_row2) * STRIDE, chunk, begin,
+        _pick(second, third, 0, D0, D0 + D1), D, width, unit, take,
+        UNIT0 + UNIT1 + UNIT2, TAKE0 + TAKE1 + TAKE2, D0 + D1 + D2, W, BIAS, SILU, BD,
+    )  # fmt: skip
+
+
+@triton.jit
+def _pick(second, third, x0, x1, x2):
+    """What the part has, of the three parts'."""
+    return tl.where(third, x2, tl.where(second, x1, x0))
 
 
 @triton.jit
 def _part(
     x, sent, token, y, weight, bias, ring, kept, seen, cu_seqlens, first, segment, eps,
-    N, places, own, past, x_row, sent_row, chunk, block, before_part: tl.constexpr,
-    D: tl.constexpr, WIDTH: tl.constexpr, UNIT: tl.constexpr, TAKE: tl.constexpr,
-    CHANNELS: tl.constexpr, W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
+    N, places, own, past, x_row, sent_row, chunk, block, before_part, D, width, unit, take,
+    UNIT: tl.constexpr, TAKE: tl.constexpr, CHANNELS: tl.constexpr,
+    W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
-    """The channels from `block` on of a part that begins behind `before_part` others."""
-    BD: tl.constexpr = triton.next_power_of_2(WIDTH)
+    """The channels from `block` on of a part that begins behind `before_part` others.
+
+    With UNIT some part has unit vectors, and with TAKE some part is taken.
+    """
     c = tl.arange(0, BD)
     d = block + c
-    inside = (c < WIDTH) & (d < D)
+    inside = (c < width) & (d < D)
     if chunk < places:
         # All taps at once, under way while the chunk's place is looked up.
         column = tl.arange(0, triton.next_power_of_2(W))[:, None]
@@ -85,24 +87,24 @@ def _part(
         n, start, count = chunk_place(cu_seqlens, first, segment, chunk, N)
         begin, before = tl.load(cu_seqlens + n), tl.load(seen + n, mask=past != 0, other=0)
         earlier = ring + n * (W * CHANNELS) + before_part + d
-        source, row_size, less = _source(x, sent, x_row, sent_row, own, begin, TAKE)
+        source, row_size, less = _source(x, sent, x_row, sent_row, own, begin, take)
         _walk(
             source, token, y, tap, bias + before_part + d, earlier, eps,
             row_size, begin - less + start, begin + start, start, count.to(tl.int32), before,
-            d, inside, D, UNIT, TAKE, CHANNELS, W, BIAS, SILU, BD,
+            d, inside, D, unit, take, UNIT, TAKE, CHANNELS, W, BIAS, SILU, BD,
         )  # fmt: skip
     else:
         n = chunk - places
         begin, end = tl.load(cu_seqlens + n), tl.load(cu_seqlens + n + 1)
         before = tl.load(seen + n, mask=past != 0, other=0)
         at = n * (W * CHANNELS) + before_part + d
-        source, row_size, less = _source(x, sent, x_row, sent_row, own, begin, TAKE)
+        source, row_size, less = _source(x, sent, x_row, sent_row, own, begin, take)
         for w in tl.static_range(W):
             # Entry w holds the last x_t with t % W = w.
             place = end - begin - 1 - (before + end - begin - 1 - w + W) % W
             row = begin + place - less
             if TAKE:
-                row = tl.load(token + row, mask=place >= 0, other=0)
+                row = _taken(token, row, place >= 0, take)
             value = tl.load(source + row * row_size + d, mask=inside & (place >= 0), other=0.0)
             old = (place < 0) & (before + place >= 0)
             value += tl.load(ring + at + w * CHANNELS, mask=inside & old, other=0.0)
@@ -110,18 +112,23 @@ def _part(
 
 
 @triton.jit
-def _source(x, sent, x_row, sent_row, own, begin, TAKE: tl.constexpr):
+def _source(x, sent, x_row, sent_row, own, begin, take):
     """Where the rows of the segment that begins there lie, how long they are, what is before."""
-    source, row_size, less = x, x_row, begin * 0
-    if not TAKE and begin >= own:
-        source, row_size, less = sent, sent_row, begin * 0 + own
-    return source, row_size, less
+    is_sent = (begin >= own) & ~take
+    row_size = tl.where(is_sent, sent_row, x_row)
+    return tl.where(is_sent, sent, x), row_size, tl.where(is_sent, own, 0)
+
+
+@triton.jit
+def _taken(token, row, here, take):
+    """The rows of x that rows are: their tokens, where the part is taken."""
+    return tl.where(take, tl.load(token + row, mask=here & take, other=0), row)
 
 
 @triton.jit
 def _walk(
     x, token, y, tap, bias, ring, eps, x_row, row, place, start, count, before, d, inside,
-    D: tl.constexpr, UNIT: tl.constexpr, TAKE: tl.constexpr, CHANNELS: tl.constexpr,
+    D, unit, take, UNIT: tl.constexpr, TAKE: tl.constexpr, CHANNELS: tl.constexpr,
     W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, BD: tl.constexpr,
 ):  # fmt: skip
     """The `count` tokens of a segment from `start` on, a share of them a row of the tile.
@@ -133,21 +140,19 @@ def _walk(
     SHARES: tl.constexpr = TILE // BD if BD < TILE else 1
     AT_ONCE: tl.constexpr = 4 if SHARES <= 16 else (2 if SHARES == 32 else 1)
     share = (count + SHARES * AT_ONCE - 1) // (SHARES * AT_ONCE) * AT_ONCE
-    if TAKE:
-        token += row
-    else:
-        x += row * x_row
+    token += row
+    x += tl.where(take, 0, row) * x_row
     y += place * D
     # Counted from here on, which takes half the registers of places in the whole stream.
     s = tl.arange(0, SHARES) * share
     some, t = s < count, tl.minimum(start, W).to(tl.int32) + s
     x_t = ()
     for back in tl.static_range(W - 1, 0, -1):
-        earlier = _input(x, token, s - back, some & (t >= back), x_row, d, inside, TAKE)
+        earlier = _input(x, token, s - back, some & (t >= back), x_row, d, inside, take, TAKE)
         x_t += (earlier.to(tl.float32),)
     # Always a group ahead: what is read arrives while the last one is worked on.
     end = tl.minimum(s + share, count)
-    ahead = _inputs(x, token, s, end, x_row, d, inside, TAKE, AT_ONCE)
+    ahead = _inputs(x, token, s, end, x_row, d, inside, take, TAKE, AT_ONCE)
     taps = ()
     for back in tl.static_range(W):
         column = tl.arange(0, triton.next_power_of_2(W))[:, None]
@@ -159,7 +164,7 @@ def _walk(
     for first in range(0, share, AT_ONCE):
         for i in tl.static_range(AT_ONCE):
             x_t += (ahead[i].to(tl.float32),)
-        ahead = _inputs(x, token, s + (first + AT_ONCE), end, x_row, d, inside, TAKE, AT_ONCE)
+        ahead = _inputs(x, token, s + (first + AT_ONCE), end, x_row, d, inside, take, TAKE, AT_ONCE)
         for i in tl.static_range(AT_ONCE):
             out = tl.zeros([SHARES, BD], tl.float32)
             for back in tl.static_range(W):
@@ -169,7 +174,8 @@ def _walk(
             if SILU:
                 out = _silu(out)
             if UNIT:
-                out = out * tl.rsqrt(tl.sum(out * out, 1) + eps)[:, None]
+                size = tl.rsqrt(tl.sum(out * out, 1) + eps)
+                out = out * tl.where(unit, size, 1.0)[:, None]
             at = s + first + i
             mask = (at < count)[:, None] & inside[None, :]
             tl.store(y + at[:, None] * D + d[None, :], out, mask=mask)
@@ -184,19 +190,19 @@ def _silu(x):
 
 
 @triton.jit
-def _inputs(x, token, at, end, x_row, d, inside, TAKE: tl.constexpr, AT_ONCE: tl.constexpr):
+def _inputs(x, token, at, end, x_row, d, inside, take, TAKE: tl.constexpr, AT_ONCE: tl.constexpr):
     """Rows of x that follow one another, AT_ONCE for each row of the tile."""
     found = ()
     for i in tl.static_range(AT_ONCE):
-        found += (_input(x, token, at + i, at + i < end, x_row, d, inside, TAKE),)
+        found += (_input(x, token, at + i, at + i < end, x_row, d, inside, take, TAKE),)
     return found
 
 
 @triton.jit
-def _input(x, token, row, here, x_row, d, inside, TAKE: tl.constexpr):
+def _input(x, token, row, here, x_row, d, inside, take, TAKE: tl.constexpr):
     """A row of x for each row of the tile that is here."""
     if TAKE:
-        row = tl.load(token + row, mask=here, other=0)
+        row = _taken(token, row, here, take)
     at = row[:, None] * x_row + d[None, :]
     return tl.load(x + at, mask=here[:, None] & inside[None, :], other=0.0)
 
@@ -255,14 +261,18 @@ def run_short_conv(
 def _blocks(
     channels: tuple[int, ...], unit: tuple[int | None, ...], taken: tuple[bool, ...]
 ) -> tuple[int, dict[str, int]]:
-    """How many blocks of channels there are, and what the kernel is told of each part."""
+    """How many blocks of channels there are, and what the kernel is told of each part.
+
+    All are in tiles of one width, which holds the widest head.
+    """
+    heads = [width for width in unit if width is not None]
+    BD = power_of_2(max(heads)) if heads else min(256, power_of_2(max(channels)))
     meta = {f"{name}{i}": 0 for i in range(MOST_PARTS) for name in ("D", "UNIT", "TAKE")}
-    meta |= {f"WIDTH{i}": 1 for i in range(MOST_PARTS)}
+    meta |= {f"WIDTH{i}": BD for i in range(MOST_PARTS)} | {"BD": BD}
     blocks = 0
     for i, (D, width, take) in enumerate(zip(channels, unit, taken, strict=True)):
-        block = width or min(256, power_of_2(D))
-        blocks += cdiv(D, block)
-        of_part = {"D": D, "WIDTH": block, "UNIT": int(width is not None), "TAKE": int(take)}
+        blocks += cdiv(D, width or BD)
+        of_part = {"D": D, "WIDTH": width or BD, "UNIT": int(width is not None), "TAKE": int(take)}
         meta |= {f"{name}{i}": value for name, value in of_part.items()}
     return blocks, meta
 
