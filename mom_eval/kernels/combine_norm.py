@@ -4,7 +4,7 @@ from torch import Tensor
 
 from mom_eval.kernels.choose import takes_triton
 from mom_eval.kernels.norm import ACTIVATIONS, rms_norm
-from mom_eval.kernels.routing import Rows, combine
+from mom_eval.kernels.routing import Rows, check_rows, combine
 from mom_eval.kernels.shapes import Axes, chosen
 
 
@@ -34,12 +34,13 @@ def combine_norm(
     ):
         if x is not None:
             axes.check(name, x, names)
-    if rows is not None and len(rows.row) != len(weights):
-        raise ValueError(f"{len(rows.row)} tokens have rows and {len(weights)} have weights")
-    if takes_triton("combine_norm", "auto", given):
-        from mom_eval.kernels.norm_triton import run_combine_norm
+    check_rows(y, weights, rows, onto)
+    if takes_triton("combine_norm", "auto", given, backward=True):
+        from mom_eval.kernels.combine_backward import differentiable_combine_norm
 
-        row = None if rows is None else rows.row
-        return run_combine_norm(y, weights, row, onto, weight, eps, gate, activation)
+        row, own = (None, False) if rows is None else (rows.row, rows.own > 0)
+        return differentiable_combine_norm(
+            y, weights, row, onto, weight, gate, eps, activation, own
+        )
     o = combine(y, weights, rows, onto)
     return rms_norm(o, weight, eps=eps, gate=gate, activation=activation)

@@ -40,7 +40,7 @@ def delta_gates(a: Tensor, b: Tensor, by: TimeStep) -> tuple[Tensor, Tensor]:
     axes.check("b", b, "L H")
     axes.check("A_log", by.A_log, "H")
     axes.check("dt_bias", by.dt_bias, "H")
-    if takes_triton("delta_gates", "auto", (a, b, by.A_log, by.dt_bias)):
+    if takes_triton("delta_gates", "auto", (a, b, by.A_log, by.dt_bias), backward=True):
         from mom_eval.kernels.gates_triton import run_delta_gates
 
         return run_delta_gates(a, b, by)

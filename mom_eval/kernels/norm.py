@@ -39,10 +39,10 @@ def rms_norm(
         Axes(D=x.shape[-1]).check("weight", weight, "D")
     if gate is not None and gate.shape != x.shape:
         raise ValueError(f"gate must be {list(x.shape)} like x, but it is {list(gate.shape)}")
-    if takes_triton("rms_norm", "auto", (x, weight, gate)):
-        from mom_eval.kernels.norm_triton import run_norm
+    if takes_triton("rms_norm", "auto", (x, weight, gate), backward=True):
+        from mom_eval.kernels.norm_backward import differentiable_norm
 
-        return run_norm(x, weight, eps, gate, activation, mean=True)
+        return differentiable_norm(x, weight, eps, gate, activation, mean=True)
     y = x.to(dtype)
     y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + eps)
     if weight is not None:
@@ -65,19 +65,19 @@ def add_norm(x: Tensor, y: Tensor | None, weight: Tensor, *, eps: float) -> tupl
     if y is None:
         return x, rms_norm(x, weight, eps=eps).to(weight.dtype)
     axes.check("y", y, "L D")
-    if takes_triton("add_norm", "auto", (x, y, weight)):
-        from mom_eval.kernels.norm_triton import run_add_norm
+    if takes_triton("add_norm", "auto", (x, y, weight), backward=True):
+        from mom_eval.kernels.norm_backward import differentiable_add_norm
 
-        return run_add_norm(x, y, weight, eps)
+        return differentiable_add_norm(x, y, weight, eps)
     x = x + y
     return x, rms_norm(x, weight, eps=eps).to(weight.dtype)
 
 
 def l2_norm(x: Tensor) -> Tensor:
     """The vector x / sqrt(sum x^2 + 1e-6) over the last axis, in the type of x."""
-    if takes_triton("l2_norm", "auto", (x,)):
-        from mom_eval.kernels.norm_triton import run_norm
+    if takes_triton("l2_norm", "auto", (x,), backward=True):
+        from mom_eval.kernels.norm_backward import differentiable_norm
 
-        return run_norm(x, None, L2_EPS, None, "silu", mean=False)
+        return differentiable_norm(x, None, L2_EPS, None, "silu", mean=False)
     y = x.to(compute_dtype(x))
     return (y * torch.rsqrt(y.square().sum(-1, keepdim=True) + L2_EPS)).to(x.dtype)

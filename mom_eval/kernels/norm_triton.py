@@ -19,7 +19,7 @@ def _norm(
 ):  # fmt: skip
     """ROWS vectors of x [A, B, D] over the root of their sum, or MEAN, of squares and eps.
 
-    A row of x is x_a UNIT long, and one of the gate gate_a UNIT; see `_unit`.
+    A row of x is x_a UNIT long, and one of the gate gate_a UNIT; see `row_unit`.
     """
     x_a, gate_a = x_a * UNIT, gate_a * UNIT
     r, d = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.arange(0, BD)
@@ -115,24 +115,25 @@ def run_combine_norm(
     row: Tensor | None,
     onto: Tensor | None,
     weight: Tensor | None,
-    eps: float,
     gate: Tensor | None,
+    eps: float,
     activation: str,
+    own: bool,
 ) -> Tensor:
-    """`combine_norm` of x [R, HV, V] and what it has checked."""
+    """`combine_norm` of x [R, HV, V] and what it has checked; own: its first L rows are added."""
     (L, top_k), (_, HV, V), x = weights.shape, x.shape, x.contiguous()
     y, BV = x.new_empty(L, HV, V), power_of_2(V)
-    gate = None if gate is None else _two_axes(gate)
+    gate = None if gate is None else two_axes(gate)
     given, rows = x if gate is None else gate, max(1, 2048 // BV)
-    unit = _unit(given)
+    unit = row_unit(given)
     if L:
         _combine_norm[(cdiv(L * HV, rows),)](
             x, weights.contiguous(), weights if row is None else row.contiguous(),
             x if onto is None else onto.contiguous(), x if weight is None else weight, given, y,
             L * HV, HV, eps, given.stride(0) // unit, given.stride(1),
-            V=V, BV=BV, ROWS=rows, TOP_K=top_k, ROW=row is not None, ONTO=onto is not None,
-            WEIGHT=weight is not None, ACT=0 if gate is None else ACTIVATIONS[activation],
-            UNIT=unit, num_warps=4,
+            V=V, BV=BV, ROWS=rows, TOP_K=top_k, ROW=row is not None,
+            ONTO=own or onto is not None, WEIGHT=weight is not None,
+            ACT=0 if gate is None else ACTIVATIONS[activation], UNIT=unit, num_warps=4,
         )  # fmt: skip
     return y
 
@@ -148,12 +149,12 @@ def run_norm(
 ) -> Tensor:
     """`rms_norm`, or without the mean `l2_norm`, of what they have checked."""
     D, y = x.shape[-1], x.new_empty(x.shape)
-    x = _two_axes(x)
-    gate = None if gate is None else _two_axes(gate)
+    x = two_axes(x)
+    gate = None if gate is None else two_axes(gate)
     vectors, B, BD = x.shape[0] * x.shape[1], x.shape[1], power_of_2(D)
     rows = max(1, 2048 // BD)
     given = x if gate is None else gate
-    unit = _unit(x, given)
+    unit = row_unit(x, given)
     if vectors:
         _norm[(cdiv(vectors, rows),)](
             x, x if weight is None else weight, given, y, vectors, B, eps,
@@ -164,7 +165,7 @@ def run_norm(
     return y
 
 
-def _unit(*x: Tensor) -> int:
+def row_unit(*x: Tensor) -> int:
     """8 where it divides all rows: they are read 16 bytes at a time then, if Triton is told.
 
     Triton itself looks for 16 only, and columns of fused projections are often odd eights apart.
@@ -172,7 +173,7 @@ def _unit(*x: Tensor) -> int:
     return 8 if all(one.stride(0) % 8 == 0 for one in x) else 1
 
 
-def _two_axes(x: Tensor) -> Tensor:
+def two_axes(x: Tensor) -> Tensor:
     """[..., D] -> [A, B, D], a view of heads of a projection's columns; copied if it is not one."""
     if x.ndim == 3 and x.stride(-1) == 1:
         return x

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import Function
 
 from mom_eval.kernels.ahead import launching
-from mom_eval.kernels.choose import takes_triton
+from mom_eval.kernels.choose import takes_triton, wants_gradient
+from mom_eval.kernels.routing_torch import Combine, Take
 from mom_eval.kernels.shapes import Axes, checked_segments, compute_dtype
 
 
@@ -109,10 +109,10 @@ def route(logits: Tensor, top_k: int, memories: Tensor | None = None) -> Routes:
     axes.check("logits", logits, "L M")
     if not 1 <= top_k <= axes["M"]:
         raise ValueError(f"top_k must be 1 to M = {axes['M']}, but it is {top_k}")
-    if memories is None and takes_triton("route", "auto", (logits,)):
-        from mom_eval.kernels.routing_triton import run_route
+    if memories is None and takes_triton("route", "auto", (logits,), backward=True):
+        from mom_eval.kernels.route_backward import differentiable_route
 
-        memories, weights, probabilities = run_route(logits, top_k)
+        memories, weights, probabilities = differentiable_route(logits, top_k)
         return Routes(memories, weights, probabilities, logits)
     logits_32 = logits.to(compute_dtype(logits))
     probabilities = logits_32.softmax(dim=-1)
@@ -137,10 +137,10 @@ def router(x: Tensor, weight: Tensor, top_k: int, memories: Tensor | None = None
     axes.check("x", x, "L D")
     axes.check("weight", weight, "M D")
     chooses = memories is None and 1 <= top_k <= axes["M"]
-    if chooses and takes_triton("router", "auto", (x, weight)):
-        from mom_eval.kernels.routing_triton import run_router
+    if chooses and takes_triton("router", "auto", (x, weight), backward=True):
+        from mom_eval.kernels.route_backward import differentiable_router
 
-        return run_router(x, weight, top_k)
+        return differentiable_router(x, weight, top_k)
     dtype = compute_dtype(x)
     return route(F.linear(x.to(dtype), weight.to(dtype)), top_k, memories)
 
@@ -205,7 +205,14 @@ def take(x: Tensor, rows: Rows) -> Tensor:
     """
     if len(x) != len(rows.row):
         raise ValueError(f"axis L of x [L, ...] must be {len(rows.row)}, but it is {len(x)}")
-    return _Take.apply(x, rows.row, rows.token[rows.own :], rows.own)
+    token = rows.token[rows.own :]
+    if not wants_gradient((x,)):
+        return x[token]
+    if takes_triton("take", "auto", (x,), backward=True):
+        from mom_eval.kernels.combine_backward import differentiable_take
+
+        return differentiable_take(x, rows.row, token, rows.own)
+    return Take.apply(x, rows.row, token, rows.own)
 
 
 def combine(
@@ -213,28 +220,39 @@ def combine(
 ) -> Tensor:
     """The weighted sum of a token's rows: y [R, ...], weights [L, k] -> [L, ...] in the type of y.
 
-    `rows` None: row t k + j is choice j of token t. `onto` [L, ...] is added, where there is
-    something that every token reads. Summed in float32 in the order of the choices and rounded once
-    (in torch, before `onto`); the gradients are gathers.
-    Raises ValueError on shapes that do not fit, naming the axis.
+    The token's row of a shared memory, where `rows` have one, is added as it is. `rows` None: row
+    t k + j is choice j of token t, and `onto` [L, ...], where given, is what is added.
+    Summed in float32 in the order of the choices and rounded once (in torch, before `onto`); the
+    gradients are gathers.
+    Raises ValueError on shapes that do not fit, naming the axis, and on `onto` beside `rows`.
     """
+    check_rows(y, weights, rows, onto)
+    if takes_triton("combine", "auto", (y, weights, onto), backward=True):
+        from mom_eval.kernels.combine_backward import differentiable_combine
+
+        if rows is None:
+            return differentiable_combine(y, weights, None, onto, own=False)
+        return differentiable_combine(y, weights, rows.row, None, own=rows.own > 0)
+    if rows is not None:
+        return Combine.apply(y, weights, rows.row, rows.token, rows.own)
+    row = torch.arange(len(y), device=y.device).view_as(weights)
+    combined = Combine.apply(y, weights, row, row.flatten() // weights.shape[1], 0)
+    return combined if onto is None else combined + onto
+
+
+def check_rows(y: Tensor, weights: Tensor, rows: Rows | None, onto: Tensor | None) -> None:
+    """Raises ValueError where `combine` does."""
     axes = Axes()
     if rows is not None:
         axes.check("rows.row", rows.row, "L k")
+        if onto is not None:
+            raise ValueError("onto is given beside rows, which have what is added among them")
     axes.check("weights", weights, "L k")
     expected = weights.numel() if rows is None else len(rows.token)
     if len(y) != expected:
         raise ValueError(f"axis R of y [R, ...] must be {expected}, but it is {len(y)}")
-    if takes_triton("combine", "auto", (y, weights, onto)):
-        from mom_eval.kernels.routing_triton import run_combine
-
-        return run_combine(y, weights, None if rows is None else rows.row, onto)
-    if rows is None:
-        row = torch.arange(len(y), device=y.device).view_as(weights)
-        combined = _Combine.apply(y, weights, row, row.flatten() // weights.shape[1])
-    else:
-        combined = _Combine.apply(y, weights, rows.row, rows.token)
-    return combined if onto is None else combined + onto
+    if onto is not None and onto.shape != (shape := weights.shape[:1] + y.shape[1:]):
+        raise ValueError(f"onto must be {list(shape)}, but it is {list(onto.shape)}")
 
 
 def grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
@@ -263,35 +281,3 @@ def _on_16_bytes(x: Tensor) -> Tensor:
     """Rows [R, D] that begin where the grouped product can read them: copied if they do not."""
     fits = x.stride(0) % 8 == 0 and x.stride(1) == 1 and x.data_ptr() % 16 == 0
     return x if fits else x.clone(memory_format=torch.contiguous_format)
-
-
-class _Take(Function):
-    @staticmethod
-    def forward(ctx, x: Tensor, row: Tensor, token: Tensor, own: int) -> Tensor:
-        ctx.save_for_backward(row)
-        ctx.own = own
-        return x[token]
-
-    @staticmethod
-    def backward(ctx, *grad_outputs: Tensor):
-        (grad,), (row,) = grad_outputs, ctx.saved_tensors
-        summed = grad[row - ctx.own].sum(1, dtype=compute_dtype(grad))
-        return summed.to(grad.dtype), None, None, None
-
-
-class _Combine(Function):
-    @staticmethod
-    def forward(ctx, y: Tensor, weights: Tensor, row: Tensor, token: Tensor) -> Tensor:
-        ctx.save_for_backward(y, weights, row, token)
-        dtype = compute_dtype(y)
-        return torch.einsum("lk,lk...->l...", weights.to(dtype), y[row].to(dtype)).to(y.dtype)
-
-    @staticmethod
-    def backward(ctx, *grad_outputs: Tensor):
-        y, weights, row, token = ctx.saved_tensors
-        dtype = compute_dtype(y)
-        grad = grad_outputs[0].to(dtype)
-        of_row = weights.new_zeros(len(y)).scatter(0, row.flatten(), weights.flatten())
-        of_row = of_row.view(-1, *[1] * (grad.ndim - 1))
-        of_weights = torch.einsum("l...,lk...->lk", grad, y[row].to(dtype))
-        return (grad[token] * of_row).to(y.dtype), of_weights.to(weights.dtype), None, None

@@ -1,4 +1,4 @@
-"""The kernels of `route` and of `combine`, in which each token gathers its rows: no atomics."""
+"""The kernels of `route`, of its gradient and of `combine`: tokens gather rows, without atomics."""
 
 import torch
 import triton
@@ -28,8 +28,10 @@ def _combine(
     tl.store(out + t * D + d, total, mask=inside)
 
 
-def run_combine(y: Tensor, weights: Tensor, row: Tensor | None, onto: Tensor | None) -> Tensor:
-    """`combine` of what it has checked."""
+def run_combine(
+    y: Tensor, weights: Tensor, row: Tensor | None, onto: Tensor | None, own: bool
+) -> Tensor:
+    """`combine` of what it has checked; own: the first L rows of y are added."""
     (L, top_k), D = weights.shape, y[:1].numel() if len(y) else 0
     y, out = y.contiguous(), y.new_empty(L, *y.shape[1:])
     if L and D:
@@ -37,7 +39,7 @@ def run_combine(y: Tensor, weights: Tensor, row: Tensor | None, onto: Tensor | N
         _combine[(L, cdiv(D, BD))](
             y, weights.contiguous(), weights if row is None else row.contiguous(),
             y if onto is None else onto.contiguous(), out, D,
-            TOP_K=top_k, ROW=row is not None, ONTO=onto is not None, BD=BD, num_warps=4,
+            TOP_K=top_k, ROW=row is not None, ONTO=own or onto is not None, BD=BD, num_warps=4,
         )  # fmt: skip
     return out
 
@@ -112,6 +114,33 @@ def _route(
         place = t.to(tl.int64) * TOP_K + j
         tl.store(memories + place, choice.to(tl.int64), mask=t < L)
         tl.store(weights + place, tl.exp(best - most) / chosen, mask=t < L)
+
+
+@kernel("L", "M")
+def grad_route(
+    memories, weights, probabilities, dweights, dprobabilities, dlogits, out, L, M,
+    TOP_K: tl.constexpr, LOGITS: tl.constexpr, BM: tl.constexpr, BT: tl.constexpr,
+):  # fmt: skip
+    """BT tokens: through both softmaxes to all logits, onto what is said of these with LOGITS."""
+    t, m = tl.program_id(0) * BT + tl.arange(0, BT), tl.arange(0, BM)
+    inside, place = (t < L)[:, None] & (m < M)[None, :], t.to(tl.int64) * TOP_K
+    at = t.to(tl.int64)[:, None] * M + m[None, :]
+    share = tl.load(probabilities + at, mask=inside, other=0.0)
+    of_share = tl.load(dprobabilities + at, mask=inside, other=0.0)
+    total = share * (of_share - tl.sum(share * of_share, 1)[:, None])
+    if LOGITS:
+        total += tl.load(dlogits + at, mask=inside, other=0.0)
+    along = tl.zeros([BT], tl.float32)
+    for j in tl.static_range(TOP_K):
+        weight = tl.load(weights + place + j, mask=t < L, other=0.0)
+        along += weight * tl.load(dweights + place + j, mask=t < L, other=0.0)
+    for j in tl.static_range(TOP_K):
+        weight = tl.load(weights + place + j, mask=t < L, other=0.0)
+        of_weight = tl.load(dweights + place + j, mask=t < L, other=0.0)
+        choice = tl.load(memories + place + j, mask=t < L, other=0)
+        of_choice = (weight * (of_weight - along))[:, None]
+        total += tl.where(m[None, :] == choice[:, None], of_choice, 0.0)
+    tl.store(out + at, total, mask=inside)
 
 
 def run_route(logits: Tensor, top_k: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -8,7 +8,7 @@ from mom_eval.kernels.choose import takes_triton
 
 def swiglu(x: Tensor) -> Tensor:
     """silu(a) * b of x = [a, b], [L, 2 D] -> [L, D] in the type of x."""
-    if takes_triton("swiglu", "auto", (x,)):
+    if takes_triton("swiglu", "auto", (x,), backward=True):
         from mom_eval.kernels.swiglu_triton import run_swiglu
 
         return run_swiglu(x)

@@ -150,13 +150,12 @@ class Mixer(nn.Module):
         return self.out(self._read_out(o, routing, rows, read)), kept, routing
 
     def _read_out(self, o: Tensor, routing: Routes, rows: Rows, read: dict[str, Tensor]) -> Tensor:
-        """What the rows of all memories read, weighted, those of the shared one first."""
-        onto = o[: rows.own] if rows.own else None
+        """What the rows of all memories read, weighted."""
         norm = self.family.head_norm(read)
         if norm is None:
-            return self.family.read_out(combine(o, routing.weights, rows, onto), read)
+            return self.family.read_out(combine(o, routing.weights, rows), read)
         return combine_norm(
-            o, routing.weights, rows, onto, norm.norm.weight,
+            o, routing.weights, rows, None, norm.norm.weight,
             eps=norm.norm.eps, gate=norm.gate, activation=norm.activation,
         ).flatten(-2)  # fmt: skip
 

@@ -6,7 +6,24 @@ No GPU is needed for that, only the compiler that Triton brings. What is generat
 import pytest
 import torch
 
-from mom_eval.kernels import Routed, add_norm_swiglu, choose, few_linear, read_out_step
+from mom_eval.kernels import (
+    Routed,
+    TimeStep,
+    add_norm,
+    add_norm_swiglu,
+    choose,
+    combine,
+    combine_norm,
+    delta_gates,
+    dispatch,
+    few_linear,
+    l2_norm,
+    read_out_step,
+    rms_norm,
+    router,
+    swiglu,
+    take,
+)
 from mom_eval.kernels.ahead import compiling, unlaunched
 from mom_eval.models import cast
 from mom_eval.models.ahead import make_calls
@@ -130,6 +147,34 @@ def test_gradients_compile_for_hopper(kind, K, dtype, compiler):
         case.gradients("triton")
     own = {"grad_states", "grad_gates"} if "channel" in kind else {"grad_head"}
     assert {"states", "slopes"} | own <= {key[0] for key in compiler.compiled}
+    check(compiler.compiled)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_gradients_around_the_recurrence_compile_for_hopper(compiler, dtype):
+    """A layer of a Mixture-of-Memories: heads of 256, a hidden width of 1,024."""
+    L, D, HV, V = 300, 1024, 4, 256
+    x, y = (torch.ones(L, D, dtype=dtype, requires_grad=True) for _ in range(2))
+    weight, norm = (torch.ones(n, dtype=dtype, requires_grad=True) for n in (D, V))
+    A_log, bias = torch.ones(2, HV, requires_grad=True)
+    with unlaunched():
+        total, normed = add_norm(x.float(), y, weight, eps=1e-5)
+        _, again = add_norm(x, y, weight, eps=1e-5)
+        routes = router(normed, torch.ones(4, D, dtype=dtype, requires_grad=True), 2)
+        gate, a, b = normed.view(L, HV, V), normed[:, :HV], normed[:, HV : 2 * HV]
+        made = [total.sum(), *delta_gates(a, b, TimeStep(A_log, bias)), swiglu(again)]
+        made.append(l2_norm(gate))
+        for shared in (False, True):
+            rows = dispatch(routes.memories, 4, shared=shared)
+            o = torch.cat([normed, take(y, rows)])[-len(rows.token) :].view(-1, HV, V)
+            made.append(combine(o, routes.weights, rows))
+            for of in (None, gate):
+                made.append(combine_norm(o, routes.weights, rows, None, norm, eps=1e-5, gate=of))
+                made.append(rms_norm(o[:L], norm, eps=1e-5, gate=of, activation="sigmoid"))
+        sum(part.float().sum() for part in made).backward()
+    names = {"grad_norm", "grad_add_norm", "grad_combine", "grad_combine_norm", "sum_rows"}
+    names |= {"grad_route", "_grad_swiglu", "_grad_delta_gates"}
+    assert names <= {key[0] for key in compiler.compiled}
     check(compiler.compiled)
 
 

@@ -6,13 +6,18 @@ import pytest
 import torch
 
 from mom_eval.kernels import (
+    add_norm,
     combine,
+    combine_norm,
     dispatch,
     grouped_linear,
     l2_norm,
+    preferring,
     rms_norm,
     route,
+    router,
     short_conv,
+    swiglu,
     take,
 )
 
@@ -61,6 +66,24 @@ def test_routing_and_convolution_do_not_wait():
     assert logits.grad is not None
     assert x.grad.isfinite().all()
     assert logits.grad.isfinite().all()
+
+
+def test_gradients_in_triton_do_not_wait():
+    x, weight, norm = (
+        torch.randn(*s, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+        for s in ((50, 16), (4, 24, 16), (24,))
+    )
+    by = torch.randn(4, 16, device="cuda", requires_grad=True)
+    with no_waiting(), preferring("triton"):
+        routes = router(x, by, top_k=2)
+        rows = dispatch(routes.memories, 4)
+        y = grouped_linear(take(x, rows), weight, rows.ends).unflatten(1, (3, 8))
+        y = combine_norm(l2_norm(y), routes.weights, rows, None, None, eps=1e-5)
+        _, y = add_norm(y.flatten(1), y.flatten(1), norm, eps=1e-5)
+        swiglu(y).float().square().sum().backward()
+    for leaf in (x, weight, norm, by):
+        assert leaf.grad is not None
+        assert leaf.grad.isfinite().all()
 
 
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 6e-3)])

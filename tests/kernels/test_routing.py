@@ -162,6 +162,17 @@ def test_gradients_of_the_way_there_and_back():
     weights = torch.rand(3, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: take(x, rows), (x,))
     assert torch.autograd.gradcheck(lambda y, w: combine(y, w, rows), (y, weights))
+    more = dispatch(torch.tensor([[0, 2], [2, 1], [2, 0]]), 4, shared=True)
+    own = torch.randn(9, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: take(x, more), (x,))
+    assert torch.autograd.gradcheck(lambda y, w: combine(y, w, more), (own, weights))
+
+
+def test_a_shared_memory_is_read_with_weight_one():
+    memories, y, weights = torch.tensor([[0], [2], [2]]), torch.randn(6, 4), torch.rand(3, 1)
+    rows, more = (dispatch(memories, 3, shared=shared) for shared in (False, True))
+    expected = combine(y[3:], weights, rows) + y[:3]
+    torch.testing.assert_close(combine(y, weights, more), expected)
 
 
 def test_combine_rounds_once():
@@ -194,6 +205,10 @@ def test_wrong_shapes_name_their_axis():
         combine(torch.zeros(3, 4), torch.zeros(3, 2), rows)
     with pytest.raises(ValueError, match=r"axis R of y \[R, ...\] must be 3, but it is 4"):
         combine(torch.zeros(4, 4), torch.zeros(3, 1), rows)
+    with pytest.raises(ValueError, match=r"onto must be \[3, 4\], but it is \[3, 5\]"):
+        combine(torch.zeros(3, 4), torch.zeros(3, 1), None, torch.zeros(3, 5))
+    with pytest.raises(ValueError, match="onto is given beside rows"):
+        combine(torch.zeros(3, 4), torch.zeros(3, 1), rows, torch.zeros(3, 4))
     with pytest.raises(ValueError, match=r"axis L of x \[L, ...\] must be 3, but it is 4"):
         take(torch.zeros(4, 4), rows)
     with pytest.raises(ValueError, match=r"axis D of weight \[M, O, D\] must be 4, but it is 5"):

@@ -24,6 +24,7 @@ from mom_eval.kernels import (
     l2_norm,
     preferring,
     rms_norm,
+    rotary,
     route,
     router,
     short_conv,
@@ -136,7 +137,7 @@ def test_a_kernel_that_cannot_run_says_why():
     with preferring("triton"), pytest.raises(SettingError, match="gated_slot cannot run"):
         gated_slot(q, q, q, g=-q)
     with preferring("triton"), pytest.raises(SettingError, match="it has no gradient"):
-        l2_norm(q.clone().requires_grad_())
+        rotary(q.clone().requires_grad_(), q.new_ones(3, 2, 2))
 
 
 def test_an_empty_stream_changes_nothing():
@@ -254,15 +255,15 @@ def test_a_grid_has_every_chunk_once(lengths):
 def test_combining(relative, dtype):
     ends = torch.tensor([0, 20, 20, 50], device=DEVICE)
     routes = route(torch.randn(50, 4, device=DEVICE), top_k=2)
-    rows = dispatch(routes.memories, 4, ends)
-    y, onto = (torch.randn(n, 2, 30, device=DEVICE).to(dtype) for n in (100, 50))
+    rows, more = (dispatch(routes.memories, 4, ends, shared=shared) for shared in (False, True))
+    own, onto = (torch.randn(n, 2, 30, device=DEVICE).to(dtype) for n in (150, 50))
     gate, weight = torch.randn(50, 60, device=DEVICE).to(dtype), torch.rand(30, device=DEVICE)
-    for order, added in ((rows, None), (rows, onto), (None, onto)):
-        run = lambda order=order, added=added: combine(  # noqa: E731
+    for y, order, added in ((own[50:], rows, None), (own, more, None), (own[50:], None, onto)):
+        run = lambda y=y, order=order, added=added: combine(  # noqa: E731
             y, routes.weights, order, added
         )
         assert in_triton_and_torch(run, relative) < BOUNDS[dtype]
-        run = lambda order=order, added=added: combine_norm(  # noqa: E731
+        run = lambda y=y, order=order, added=added: combine_norm(  # noqa: E731
             y, routes.weights, order, added, weight, eps=1e-5, gate=gate.unflatten(1, (2, 30))
         )
         assert in_triton_and_torch(run, relative) < BOUNDS[dtype]

@@ -134,13 +134,14 @@ def test_what_changes_in_place_must_be_contiguous():
 def test_sums_with_norms_take_what_fits(kernels):
     """The kernel would read behind a gate that has its heads side by side."""
     y, weights = torch.ones(6, 2, 5, device=DEVICE), torch.ones(3, 2, device=DEVICE)
-    given = {"rows": None, "onto": None, "weight": None, "eps": 1e-5}
+    given = {"y": y, "rows": None, "onto": None, "weight": None, "eps": 1e-5}
     for change, match in (
         ({"gate": y[:3].flatten(1)}, "gate must be"),
         ({"gate": y[:2]}, "axis L of gate"),
+        ({"y": y[1:]}, "axis R of y"),
         ({"weight": y[0, 0, :3]}, "axis V of weight"),
         ({"onto": y}, "axis L of onto"),
         ({"activation": "swish"}, "activation must be one of"),
     ):
         with preferring(kernels), pytest.raises(ValueError, match=match):
-            combine_norm(y, weights, **(given | change))
+            combine_norm(weights=weights, **(given | change))
