@@ -9,6 +9,7 @@ from mom_eval.kernels.few_rows import add_norm_linear, add_norm_swiglu, few_line
 from mom_eval.kernels.gated_delta import MAX_K_BACKWARD, gated_delta
 from mom_eval.kernels.gated_slot import gated_slot
 from mom_eval.kernels.gates import TimeStep, delta_gates
+from mom_eval.kernels.linear_cross_entropy import label_scores, linear_cross_entropy
 from mom_eval.kernels.mixer_step import Own, Routed, conv_delta_step, count_up
 from mom_eval.kernels.norm import add_norm, l2_norm, rms_norm
 from mom_eval.kernels.read_out import read_out_step
@@ -62,6 +63,8 @@ __all__ = [
     "gated_slot_step",
     "grouped_linear",
     "l2_norm",
+    "label_scores",
+    "linear_cross_entropy",
     "preferring",
     "read_out_step",
     "rms_norm",

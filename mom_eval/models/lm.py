@@ -16,6 +16,8 @@ from mom_eval.kernels import (
     add_norm_swiglu,
     chunk_grid,
     few_linear,
+    label_scores,
+    linear_cross_entropy,
     preferring,
     swiglu,
     takes_triton,
@@ -216,15 +218,32 @@ class LM(nn.Module):
             ValueError: shapes disagree, a sequence without a token has no last one, or routes are
                 given for a layer without a router.
         """
-        cu_seqlens = self._check(tokens, cu_seqlens, state, at, routes or {})
-        with preferring(self.kernels):
-            seen = torch.zeros_like(cu_seqlens[1:]) if state is None else state.seen
-            stream = _stream(tokens, cu_seqlens, seen)
-            x, y, kept, routing = self._mix(tokens, stream, state, routes or {})
-            wanted = cu_seqlens[1:] - 1 if at is None else at
-            _, normed = self.norm.behind(x[wanted], y[wanted])
-            logits = wide(self.head(normed))
-        return Output(logits, State(seen + cu_seqlens.diff(), kept), routing)
+        normed, state, routing = self._normed(tokens, cu_seqlens, state, at, routes, keep=True)
+        return Output(wide(self.head(normed)), state, routing)
+
+    def nats(
+        self,
+        tokens: Tensor,
+        cu_seqlens: Tensor | None = None,
+        *,
+        at: Tensor,
+        labels: Tensor,
+        routes: dict[int, Tensor] | None = None,
+    ) -> tuple[Tensor, dict[int, Routes]]:
+        """The sum of the nats of labels [P] int64 at the tokens `at`, and the routing.
+
+        The rest is as `forward` has it, and the gradients are those of its logits, of which never
+        more than a chunk is made (`kernels.linear_cross_entropy`).
+        """
+        normed, _, routing = self._normed(tokens, cu_seqlens, None, at, routes, keep=False)
+        return linear_cross_entropy(normed, self.head.weight, labels), routing
+
+    def label_scores(
+        self, tokens: Tensor, cu_seqlens: Tensor | None = None, *, at: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The nats [P] of each label, and whether it is the most probable token [P], as `nats`."""
+        normed, _, _ = self._normed(tokens, cu_seqlens, None, at, None, keep=False)
+        return label_scores(normed, self.head.weight, labels)
 
     def step(self, tokens: Tensor, slots: Tensor, state: State) -> Tensor:
         """Read one token more in each of some slots, whose states change in place.
@@ -251,8 +270,37 @@ class LM(nn.Module):
             _, (logits,) = self.norm.times(x, y, [self.head.weight])
         return wide(logits)
 
+    def _normed(
+        self,
+        tokens: Tensor,
+        cu_seqlens: Tensor | None,
+        state: State | None,
+        at: Tensor | None,
+        routes: dict[int, Tensor] | None,
+        *,
+        keep: bool,
+    ) -> tuple[Tensor, State, dict[int, Routes]]:
+        """What the head reads of a call's tokens [P, D], the state behind them, the routing.
+
+        The state has no layers unless it is kept: those of all layers are gigabytes.
+        """
+        routes = routes or {}
+        cu_seqlens = self._check(tokens, cu_seqlens, state, at, routes)
+        with preferring(self.kernels):
+            seen = torch.zeros_like(cu_seqlens[1:]) if state is None else state.seen
+            stream = _stream(tokens, cu_seqlens, seen)
+            x, y, kept, routing = self._mix(tokens, stream, state, routes, keep)
+            wanted = cu_seqlens[1:] - 1 if at is None else at
+            _, normed = self.norm.behind(x[wanted], y[wanted])
+        return normed, State(seen + cu_seqlens.diff(), kept), routing
+
     def _mix(
-        self, tokens: Tensor, stream: Stream, state: State | None, routes: dict[int, Tensor]
+        self,
+        tokens: Tensor,
+        stream: Stream,
+        state: State | None,
+        routes: dict[int, Tensor],
+        keep: bool,
     ) -> tuple[Tensor, Tensor, list[dict[str, Tensor]], dict[int, Routes]]:
         x, y, kept, routing = self.embeddings(tokens), None, [], {}
         stream = self._prepared(stream, x)
@@ -261,7 +309,8 @@ class LM(nn.Module):
         for index, (block, before, across) in enumerate(layers):
             stream = stream._replace(across=across)
             x, y, after, routed = block(x, y, stream, before, routes.get(index))
-            kept.append(after)
+            if keep:
+                kept.append(after)
             if routed is not None:
                 routing[index] = routed
         assert y is not None

@@ -5,7 +5,6 @@ from itertools import chain, count
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from mom_eval.evalsuite.train.config import Training
 from mom_eval.evalsuite.train.mixture import Batch, Mixture
@@ -40,10 +39,12 @@ class Heldout:
             loss = right = labels = 0.0
             for batch in batches:
                 batch = batch.to(device)
-                logits = lm(batch.tokens, batch.cu_seqlens, at=batch.at).logits
-                loss += float(F.cross_entropy(logits, batch.labels, reduction="sum"))
-                right += int((logits.argmax(-1) == batch.labels).sum())
-                labels += len(batch.labels)
+                nats, first = lm.label_scores(
+                    batch.tokens, batch.cu_seqlens, at=batch.at, labels=batch.labels
+                )
+                loss += float(nats.sum())
+                right += int(first.sum())
+                labels += len(first)
             out.append({"source": name, "loss": loss / labels, "accuracy": right / labels})
         lm.train()
         return out

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mom_eval.errors import RunError, SettingError
@@ -191,13 +190,15 @@ class Trainer:
 
     def _loss(self, batch: Batch, labels: int) -> tuple[Tensor, Tensor]:
         """The batch's part of the mean over all labels, and what keeps routers balanced."""
-        out = self.lm(batch.tokens, batch.cu_seqlens, at=batch.at)
-        loss = F.cross_entropy(out.logits, batch.labels, reduction="sum") / labels
+        nats, routing = self.lm.nats(
+            batch.tokens, batch.cu_seqlens, at=batch.at, labels=batch.labels
+        )
+        loss = nats / labels
         balance = loss.new_zeros(())
-        if out.routing and self.training.balance:
-            balance = balance + self.training.balance * load_balance(out.routing)
-        if out.routing and self.training.z_loss:
-            balance = balance + self.training.z_loss * z_loss(out.routing)
+        if routing and self.training.balance:
+            balance = balance + self.training.balance * load_balance(routing)
+        if routing and self.training.z_loss:
+            balance = balance + self.training.z_loss * z_loss(routing)
         return loss, balance / self.training.accumulate
 
     def _record(self, step: int, losses: Losses, norm: float, speed: float) -> None:
