@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mom_eval.kernels import (
     Routes,
@@ -139,6 +140,8 @@ class LM(nn.Module):
         self.config = config
         self.kernels = "auto"
         """Which kernels it runs on: auto, torch or triton; see `kernels.choose`."""
+        self.recompute = False
+        """In training, keep of a block what it is given, and run it anew for its gradients?"""
         # Its own way draws what nobody uses, and on the meta device first imports all of dynamo.
         self.embeddings = nn.Embedding.from_pretrained(
             torch.empty(config.vocab_size, config.hidden_size), freeze=False
@@ -308,13 +311,26 @@ class LM(nn.Module):
         layers = zip(self.layers, states, self._across(), strict=True)
         for index, (block, before, across) in enumerate(layers):
             stream = stream._replace(across=across)
-            x, y, after, routed = block(x, y, stream, before, routes.get(index))
+            x, y, after, routed = self._run(block, x, y, stream, before, routes.get(index))
             if keep:
                 kept.append(after)
             if routed is not None:
                 routing[index] = routed
         assert y is not None
         return x, y, kept, routing
+
+    def _run(self, block: Block, *given: Any) -> Any:
+        """A block's forward pass, and in training, where `recompute` is set, a second one later."""
+        if not (self.recompute and self.training and torch.is_grad_enabled()):
+            return block(*given)
+        kernels = self.kernels
+
+        def run(*given: Any) -> Any:
+            # The second one comes outside of any call of the model.
+            with preferring(kernels):
+                return block(*given)
+
+        return checkpoint(run, *given, use_reentrant=False, preserve_rng_state=False)
 
     def _prepared(self, stream: Stream, x: Tensor) -> Stream:
         """The stream, with what all layers of attention share."""

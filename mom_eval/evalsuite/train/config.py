@@ -46,6 +46,9 @@ class Training:
     device: str = "auto"
     kernels: str = "auto"
     """auto or torch; Triton kernels have no gradient yet, so triton is an error."""
+    recompute: bool = False
+    """Keep nothing of a layer but what it is given, and run it anew in the backward pass: less
+    memory, the same gradients, a third more time."""
     seed: int = 0
     heldout_every: int | None = None
     """Steps from one measurement of the held-out loss to the next; None: at the end alone."""

@@ -163,7 +163,8 @@ class Trainer:
         # Labels, not batches, weigh alike: so it is one big batch, however it is cut.
         labels = sum(len(batch.labels) for batch in batches)
         losses = Losses()
-        with _enough_memory(f"step {step:,}", self._smaller):
+        recompute = "" if self.training.recompute else "recompute = true, or "
+        with _enough_memory(f"step {step:,}", recompute + self._smaller):
             for batch in batches:
                 part, balance = self._loss(batch, labels)
                 (part + balance).backward()
@@ -289,7 +290,7 @@ def _model(config: Config, device: str, tokens: HFTokens | None) -> tuple[LM, HF
             f"the tokenizer {tokens.name} has {len(tokens.tokenizer):,} tokens and the model's"
             f" vocabulary {vocab:,}; set vocab_size = {len(tokens.tokenizer)}"
         )
-    lm.kernels = config.train.kernels
+    lm.kernels, lm.recompute = config.train.kernels, config.train.recompute
     return lm.train(), tokens
 
 

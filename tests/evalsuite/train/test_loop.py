@@ -94,6 +94,23 @@ def test_a_step_is_the_gradient_of_the_mean_over_all_labels(config, tmp_path):
         torch.testing.assert_close(parameter, dict(lm.named_parameters())[name], atol=2e-5, rtol=0)
 
 
+def test_a_training_that_recomputes_is_the_same_training(small, tmp_path):
+    trained(small(), tmp_path / "kept")
+    again = small(("[train]", "[train]\nrecompute = true"), name="again.toml")
+    trained(again, tmp_path / "again")
+    for name in ("loss.csv", "heldout.csv"):
+        assert curve(tmp_path / "kept", name) == curve(tmp_path / "again", name)
+
+
+def test_a_configuration_says_whether_layers_run_anew(config, tmp_path, monkeypatch):
+    from mom_eval.evalsuite.train import loop
+
+    for value in ("true", "false"):
+        asked = config(("[train]", f"[train]\nrecompute = {value}"))
+        lm, _ = loop._model(asked, "cpu", None)
+        assert lm.recompute is (value == "true")
+
+
 def test_documents_do_not_see_each_other(config, tmp_path):
     """What is asked of a packed batch is what its documents say one by one."""
     one = trainer(config(), tmp_path)
