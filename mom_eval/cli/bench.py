@@ -24,7 +24,7 @@ def _wrote(paths: list[Path]) -> None:
 
 @click.group()
 def bench() -> None:
-    """Time ops, models, or a whole suite; what is wrong on this machine is refused, not timed."""
+    """Time ops, models, training, or a whole suite; what is wrong here is refused, not timed."""
 
 
 @bench.command()
@@ -92,15 +92,47 @@ def op(check: bool, as_json: bool, out: Path | None, **options: Any) -> None:
 def model(names: tuple[str, ...], as_json: bool, out: Path | None, **options: Any) -> None:
     """Prefill and decoding of models.
 
-    NAME is mom-340m, gated-deltanet-340m, transformer-340m, one of the tiny ones for a CPU
-    (mom-tiny, gated-deltanet-tiny, transformer-tiny, mamba2-tiny), all with random weights, or one
-    of our own checkpoints as `mom-eval run --model` takes it.
+    NAME is mom-340m, gated-deltanet-340m, transformer-340m, mom-8m, gated-deltanet-8m, mom-1m,
+    gated-deltanet-1m, one of the tiny ones for a CPU (mom-tiny, gated-deltanet-tiny,
+    transformer-tiny, mamba2-tiny), all with random weights, or one of our own checkpoints as
+    `mom-eval run --model` takes it.
     """
     from mom_eval.evalsuite.bench.models import bench_models
     from mom_eval.results.bench import as_json as in_json
     from mom_eval.results.bench import markdown, write
 
     found = bench_models(names, **options, say=_say)
+    click.echo(in_json(found) if as_json else markdown(found))
+    _wrote(write(found, out) if out else [])
+
+
+@bench.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--batch", type=Numbers(int), help="Sequences at once.  [default: 8,32 on a GPU]")
+@click.option("--lengths", type=Numbers(int), help="Tokens of each.  [default: 512,2048 on a GPU]")
+@click.option(
+    "--against",
+    type=click.Choice(["torch", "fla", "hf"]),
+    help="The same model without Triton's kernels, or a peer with the same weights.",
+)
+@DEVICE
+@DTYPE
+@KERNELS
+@ALLOW_PICKLE
+@SEED
+@AS_JSON
+@OUT
+def train(names: tuple[str, ...], as_json: bool, out: Path | None, **options: Any) -> None:
+    """A step of training, forward and backward without an optimizer, and forward alone.
+
+    NAME is as for `mom-eval bench model`. Gradients that are not those of torch in float32 are
+    refused. --kernels triton takes those of Triton.
+    """
+    from mom_eval.evalsuite.bench.training import bench_training
+    from mom_eval.results.bench import as_json as in_json
+    from mom_eval.results.bench import markdown, write
+
+    found = bench_training(names, **options, say=_say)
     click.echo(in_json(found) if as_json else markdown(found))
     _wrote(write(found, out) if out else [])
 

@@ -43,7 +43,7 @@ class Row:
     what: str = ""
     """A word on it."""
     phase: str
-    """op, prefill or decode."""
+    """op; prefill or decode; forward or train."""
     batch: int
     length: int
     """Tokens of each sequence: read in the call, or in decoding read before it."""
@@ -93,7 +93,7 @@ class Bench:
     """All that one command measured."""
 
     kind: str
-    """op or model."""
+    """op, model or train."""
     rows: list[Row]
     peer: str | None
     """Whose times stand beside ours."""
@@ -115,14 +115,20 @@ def with_unit(side: Measured) -> str:
     return side.shown if side.ms is None else f"{side.shown} ms"
 
 
+_WHAT = {
+    "op": "One forward pass of the recurrence",
+    "model": "Prefill and decoding",
+    "train": "Steps of training",
+}
+
+
 def heading(bench: Bench) -> list[str]:
     """What was timed, then on what."""
     about = bench.about
     versions = about["versions"]
-    what = "One forward pass of the recurrence" if bench.kind == "op" else "Prefill and decoding"
     packages = ["torch"] + (["triton"] if "CPU" not in about["device"] else [])
     return [
-        what,
+        _WHAT[bench.kind],
         about["device"],
         about["dtype"],
         f"kernels {about['kernels']}",
@@ -133,6 +139,8 @@ def heading(bench: Bench) -> list[str]:
 
 
 def _peer_version(peer: str, versions: dict[str, str]) -> str:
+    if peer == "torch":
+        return "torch: our models without Triton's kernels"
     package = {"fla": "flash-linear-attention", "hf": "transformers"}[peer]
     return f"{package} {versions[package]}"
 
@@ -208,6 +216,11 @@ def _notes(bench: Bench) -> list[str]:
         notes.append(f"Peak: most memory held during a call, {held} included.")
     if any(row.phase == "decode" for row in bench.rows):
         notes.append("decode: one token more in each sequence, behind that many tokens.")
+    if bench.kind == "train":
+        notes.append(
+            "forward: the loss, with all that its gradients need; train: that and the gradients,"
+            " without an optimizer, whose FLOPs are three times forward's."
+        )
     if any(row.ours.error is not None for row in bench.rows):
         notes.append(
             "Error: against float64, relative, where the first and the last sequence begin."

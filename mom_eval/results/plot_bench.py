@@ -12,7 +12,17 @@ from mom_eval.results import plot_style
 from mom_eval.results.bench import Bench, Measured, Row, heading
 from mom_eval.results.plot_style import Look
 
-_PHASES = {"prefill": "Prefill, tokens read", "decode": "Decoding, tokens read before"}
+_PHASES = {
+    "model": {
+        "prefill": ("A call over the whole prompt", "Prefill, tokens read"),
+        "decode": ("One token more", "Decoding, tokens read before"),
+    },
+    "train": {
+        "train": ("Forward and backward", "tokens of a sequence"),
+        "forward": ("Forward alone", "tokens of a sequence"),
+    },
+}
+"""Kind of benchmark -> phase -> what stands above its column, and below."""
 _LEAST_RANGE = 4.0
 """How many times its lower end an axis of times or bytes reaches to, at least."""
 _GAP = 0.06
@@ -33,11 +43,12 @@ def figures(bench: Bench) -> Mapping[str, Figure]:
 
 
 def _model_figure(bench: Bench, batch: int) -> Figure:
-    """Time above, memory below; prefill on the left, decoding on the right."""
+    """Time above, memory below; a column a phase."""
     rows = [row for row in bench.rows if row.batch == batch]
     looks = plot_style.model_looks(list(dict.fromkeys(row.work for row in bench.rows)))
     figure = Figure(figsize=(11.2, 7.2), layout="constrained")
-    axes = figure.subplots(2, 2, squeeze=False)
+    phases = _PHASES[bench.kind]
+    axes = figure.subplots(2, len(phases), squeeze=False)
     # On a CPU it is the process' own, with all that was held before.
     held = "peak of the process, GiB" if "CPU" in bench.about["device"] else "peak memory, GiB"
     values: tuple[tuple[str, Value], ...] = (
@@ -45,12 +56,12 @@ def _model_figure(bench: Bench, batch: int) -> Figure:
         (held, lambda side: side.peak_bytes and side.peak_bytes / 2**30),
     )
     for line, (unit, value) in zip(axes, values, strict=True):
-        for axis, (phase, title) in zip(line, _PHASES.items(), strict=True):
+        for axis, (phase, (_, below)) in zip(line, phases.items(), strict=True):
             some = [row for row in rows if row.phase == phase]
             _panel(axis, some, looks, value, bench.peer)
-            axis.set(xlabel=title, ylabel=unit)
-    axes[0][0].set_title("A call over the whole prompt", loc="left")
-    axes[0][1].set_title("One token more", loc="left")
+            axis.set(xlabel=below, ylabel=unit)
+    for axis, (above, _) in zip(axes[0], phases.values(), strict=True):
+        axis.set_title(above, loc="left")
     what, *details = heading(bench)
     sequences = "1 sequence" if batch == 1 else f"{batch} sequences"
     plot_style.headed(figure, f"{what} by length, {sequences}", details, synthetic=False)

@@ -119,6 +119,25 @@ def test_a_figure_a_batch(bench):
     assert "1 sequence" in found["bench-batch-1"].get_suptitle()
 
 
+def test_steps_of_training(bench):
+    rows = [
+        row(1024, Measured(ms=ms), Measured(ms=2 * ms), phase)
+        for phase, ms in (("forward", 10.0), ("train", 30.0))
+    ]
+    found = Bench(kind="train", rows=rows, peer="torch", rates=bench.rates, about=ABOUT)
+    text = markdown(found)
+    assert text.startswith("## Steps of training\n")
+    assert "triton 3.6, torch: our models without Triton's kernels\n" in text
+    assert "train: that and the gradients, without an optimizer" in text
+    whole, forward = drawn(found).axes[:2]
+    assert [list(line.get_ydata()) for line in whole.lines] == [[30.0], [60.0]]
+    assert [list(line.get_ydata()) for line in forward.lines] == [[10.0], [20.0]]
+    assert (whole.get_title("left"), forward.get_title("left")) == (
+        "Forward and backward",
+        "Forward alone",
+    )
+
+
 def test_a_plot_of_ops(bench):
     op = {"phase": "op", "heads": 16, "key": 128}
     rows = [row(2048, Measured(ms=0.3), Measured(ms=0.9), **op)]

@@ -96,14 +96,27 @@ class ModelWork:
 
     def prefill(self, batch: int, length: int) -> Work:
         """`batch` sequences of `length` tokens, logits behind the last of each."""
-        config = self._config
-        head = 2 * prod((config.vocab_size, config.hidden_size))
-        each = (self._cost.flops_per_token - head) * length + head
-        # A token reads half of the others on average: q k and p v, two operations each.
-        attention = 2 * self._attention * length**2
         written = self._cost.state_bytes + self._cost.state_bytes_per_token * length
-        nbytes = self._cost.parameters * self._item + batch * written
-        return Work(batch * (each + attention), nbytes)
+        return Work(self._flops(batch, length, 1), self._weights + batch * written)
+
+    def forward(self, batch: int, length: int) -> Work:
+        """The loss of `batch` sequences of `length` tokens, each token but the first a label."""
+        return Work(self._flops(batch, length, length - 1), self._weights)
+
+    def step(self, batch: int, length: int) -> Work:
+        """That, and the gradients of all weights: two products in place of each."""
+        return Work(3 * self._flops(batch, length, length - 1), 2 * self._weights)
+
+    @property
+    def _weights(self) -> int:
+        return self._cost.parameters * self._item
+
+    def _flops(self, batch: int, length: int, logits: int) -> float:
+        """Of `batch` sequences of `length` tokens, with the logits of so many."""
+        head = 2 * prod((self._config.vocab_size, self._config.hidden_size))
+        each = (self._cost.flops_per_token - head) * length + head * logits
+        # A token reads half of the others on average: q k and p v, two operations each.
+        return batch * (each + 2 * self._attention * length**2)
 
     def decode(self, batch: int, context: int) -> Work:
         """One token more in `batch` sequences of `context` tokens each.

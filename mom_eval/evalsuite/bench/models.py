@@ -1,7 +1,6 @@
 """Models: prefill by length and batch, one step of decoding by context and batch."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product
 from typing import Any
@@ -9,20 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mom_eval.errors import SettingError
-from mom_eval.evalsuite.bench.floor import ModelWork, Rates, measured_rates, serial_ms
-from mom_eval.evalsuite.bench.machine import Machine, check_counts, command
+from mom_eval.evalsuite.bench.floor import Rates
+from mom_eval.evalsuite.bench.machine import Machine, check_counts
 from mom_eval.evalsuite.bench.ops import relative
-from mom_eval.evalsuite.bench.peer_models import PEERS, PeerModel, check_peer, peer_model
-from mom_eval.evalsuite.bench.peer_ops import failure_of
-from mom_eval.evalsuite.bench.presets import PRESETS, model
+from mom_eval.evalsuite.bench.peer_models import PeerModel, check_peer, peer_model
+from mom_eval.evalsuite.bench.presets import model
 from mom_eval.evalsuite.bench.reading import groups, prefill
-from mom_eval.evalsuite.bench.timing import Run, measured, seconds
+from mom_eval.evalsuite.bench.sides import Say, Sides, benched
+from mom_eval.evalsuite.bench.timing import Run, seconds
 from mom_eval.evalsuite.bench.verify import Verified, verified
 from mom_eval.evalsuite.engine.limits import room_of
 from mom_eval.evalsuite.evaluate import quiet_libraries
-from mom_eval.evalsuite.memory import release_memory
-from mom_eval.models import LM
 from mom_eval.models.decoder import Decoder
 from mom_eval.results.bench import Bench, Measured, Row
 
@@ -33,8 +29,6 @@ _STEPS = 128
 """Tokens that a slot has room for behind its context: more than one measurement writes."""
 _PIECE = 32_768
 """Tokens of a call that only fills the context of decoding."""
-
-Say = Callable[[str], None]
 
 
 def bench_models(
@@ -73,43 +67,17 @@ def bench_models(
     batches, sizes = batch or BATCHES[kind], lengths or LENGTHS[kind]
     check_counts(batch=min(batches), lengths=min(sizes), context=min(context))
     check_peer(against, machine)
-    rates = measured_rates(machine)
-    rows, notes = [], []
-    for name in names:
-        one = _One.ready(name, against, machine, rates, allow_pickle)
-        notes += one.notes
-        for row in one.rows(batches, sizes, context):
-            rows.append(row)
-            say(row.line())
-        del one
-        release_memory()
     asked = {"batch": batches, "lengths": sizes, "context": context, "against": against}
-    about = {
-        "command": command("model", names, machine, **asked),
-        "random_weights": all(name in PRESETS for name in names),
-    }
-    return Bench(
-        kind="model",
-        rows=rows,
-        peer=against,
-        rates=rates._asdict(),
-        about=machine.about() | about,
-        notes=notes,
-    )
+
+    def begin(name: str, rates: Rates) -> tuple[list[str], Iterator[Row]]:
+        one = _One.ready(name, against, machine, rates, allow_pickle)
+        return one.notes, one.rows(batches, sizes, context)
+
+    return benched("model", names, machine, asked, begin, say)
 
 
-@dataclass
-class _One:
-    """A model that is right, and its peer where it has one."""
-
-    label: str
-    lm: LM
-    peer: PeerModel | None
-    absent: bool
-    """Is a peer asked for, and there is none?"""
-    notes: list[str]
-    machine: Machine
-    rates: Rates
+class _One(Sides[PeerModel]):
+    """Reads and decodes."""
 
     @classmethod
     def ready(
@@ -123,38 +91,24 @@ class _One:
             f" error of its logits {seen.error:.1e}, at most {seen.most:.1e} is"
             " rounding."
         ]
-        one = cls(label, lm, None, False, notes, machine, rates)
+        one = cls(label, lm, machine, rates, notes)
         if against is not None:
-            one._meet(against, seen)
+            one.meet(against, partial(one._compared, against, seen))
         return one
 
     @torch.inference_mode()
-    def _meet(self, against: str, seen: Verified) -> None:
-        """Get the peer and compare it: how far its logits differ is told, and no reason to refuse.
+    def _compared(self, against: str, seen: Verified) -> tuple[PeerModel, str]:
+        """The peer, and how far its logits differ, which is told and no reason to refuse.
 
         Its router may round other than ours, and no routes can be forced upon it.
         """
         held: list[Tensor] = []
-        try:
-            peer = peer_model(self.lm, against, self.machine)
-            first = seconds(lambda: held.append(peer.logits(seen.tokens)), self.machine)
-        except SettingError as error:
-            self._lacks(str(error))
-        # Whatever a peer raises, it is the peer's answer, and the table shows it.
-        except Exception as failure:
-            self._lacks(f"{PEERS[against]} {failure_of(failure)}")
-        else:
-            self.peer = peer
-            error = relative(held[0], seen.truth)
-            self.notes.append(
-                f"{self.label} of {PEERS[against]}: first call {first:.1f} s; its logits differ"
-                f" from ours in float32 by {error:.1e}."
-            )
-        release_memory()
-
-    def _lacks(self, reason: str) -> None:
-        self.absent = True
-        self.notes.append(f"{self.label}: {reason}.")
+        peer = peer_model(self.lm, against, self.machine)
+        first = seconds(lambda: held.append(peer.logits(seen.tokens)), self.machine)
+        error = relative(held[0], seen.truth)
+        return peer, (
+            f"first call {first:.1f} s; its logits differ from ours in float32 by {error:.1e}"
+        )
 
     def rows(
         self, batches: Sequence[int], lengths: Sequence[int], contexts: Sequence[int]
@@ -171,8 +125,8 @@ class _One:
         In one call, or as the engine does in several where that would be more than it reads at
         once; the peer gets the same sequences together.
         """
-        tokens, peer, room = self._tokens(batch, length), self.peer, room_of(self.lm).tokens
-        return self._row(
+        tokens, peer, room = self.tokens(batch, length), self.peer, room_of(self.lm).tokens
+        return self.row(
             Row(
                 work=self.label,
                 phase="prefill",
@@ -180,7 +134,7 @@ class _One:
                 length=length,
                 tokens=batch * length,
                 ours=Measured(),
-                floor_ms=self._work.prefill(batch, length).floor_ms(self.rates),
+                floor_ms=self.work.prefill(batch, length).floor_ms(self.rates),
             ),
             lambda: partial(prefill, self.lm, tokens, room),
             None if peer is None else lambda: partial(_each, peer, groups(tokens, room)),
@@ -189,9 +143,9 @@ class _One:
     @torch.inference_mode()
     def decode(self, batch: int, context: int) -> Row:
         """One token more in each of `batch` sequences, as the engine decodes: the whole latency."""
-        tokens = self._tokens(batch, context)
+        tokens = self.tokens(batch, context)
         peer = self.peer
-        return self._row(
+        return self.row(
             Row(
                 work=self.label,
                 phase="decode",
@@ -199,66 +153,10 @@ class _One:
                 length=context,
                 tokens=batch,
                 ours=Measured(),
-                floor_ms=self._work.decode(batch, context).floor_ms(self.rates),
+                floor_ms=self.work.decode(batch, context).floor_ms(self.rates),
             ),
             lambda: self._stepping(tokens),
             None if peer is None else lambda: peer.decoding(tokens),
-        )
-
-    def _row(self, row: Row, ours: Callable[[], Run], peer: Callable[[], Run] | None) -> Row:
-        """The row with both sides measured, ours first; what is held for one is gone for the other.
-
-        Args:
-            row: without times.
-            ours: prepares our call.
-            peer: prepares the peer's; None: there is none.
-        """
-        found, serial = self._ours(ours)
-        row = replace(row, ours=found, serial_ms=serial)
-        release_memory()
-        if peer is None:
-            return replace(row, peer=Measured(note="none")) if self.absent else row
-        try:
-            theirs = self._without(self.lm, measured(peer, self.machine))
-        # As in `_meet`.
-        except Exception as failure:
-            theirs = Measured(note=failure_of(failure))
-        release_memory()
-        return replace(row, peer=theirs)
-
-    def _ours(self, make: Callable[[], Run]) -> tuple[Measured, float | None]:
-        """Our time, and the sum over our kernels."""
-        held: list[Run] = []
-
-        def keep() -> Run:
-            held.append(make())
-            return held[0]
-
-        found = measured(keep, self.machine)
-        serial = None if found.ms is None else serial_ms(held[0], self.machine)
-        return self._without(self.peer, found), serial
-
-    def _without(self, other: LM | PeerModel | None, found: Measured) -> Measured:
-        """Without the weights of the other side, which are on the GPU all the while.
-
-        On a CPU the process' size is not counted so exactly, and is left as it is.
-        """
-        if other is None or found.peak_bytes is None or not self.machine.gpu:
-            return found
-        weights = sum(part.nbytes for part in other.parameters())
-        return replace(found, peak_bytes=found.peak_bytes - weights)
-
-    @property
-    def _work(self) -> ModelWork:
-        return ModelWork(self.lm.config, self.machine.dtype)
-
-    def _tokens(self, batch: int, length: int) -> Tensor:
-        machine = self.machine
-        return torch.randint(
-            self.lm.config.vocab_size,
-            (batch, length),
-            generator=machine.random(),
-            device=machine.device,
         )
 
     def _stepping(self, tokens: Tensor) -> Run:

@@ -22,7 +22,7 @@ _LLAMA = {
     ".attn.": ".self_attn.",
 }
 """Names of flash-linear-attention's Transformer -> those of Llama."""
-PEERS = {"fla": "flash-linear-attention", "hf": "transformers"}
+PEERS = {"fla": "flash-linear-attention", "hf": "transformers", "torch": "torch's kernels"}
 
 
 class PeerModel:
@@ -39,6 +39,18 @@ class PeerModel:
     def logits(self, tokens: Tensor) -> Tensor:
         """[B, T] -> [B, T, vocab]."""
         return self._model(input_ids=tokens, use_cache=False).logits
+
+    def learning(self) -> "PeerModel":
+        """The same, whose `loss` has gradients."""
+        self._model.train().requires_grad_(True)
+        if hasattr(self._model, "aux_loss_scale"):
+            # The loss of the text alone, as ours is here.
+            self._model.aux_loss_scale = 0.0
+        return self
+
+    def loss(self, tokens: Tensor) -> Tensor:
+        """Mean nats of each sequence's tokens [B, T] but its first."""
+        return self._model(input_ids=tokens, labels=tokens, use_cache=False).loss
 
     def prefill(self, tokens: Tensor) -> Any:
         """Read [B, T]; the logits behind the last tokens, and what is kept."""

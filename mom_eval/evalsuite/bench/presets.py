@@ -31,6 +31,21 @@ _TINY = replace(
     options=_GATED(num_heads=2, head_dim=32, expand_v=1.0),
     intermediate_size=256,
 )
+_SMALL = replace(
+    _LARGE,
+    vocab_size=4_096,
+    hidden_size=128,
+    num_layers=3,
+    options=_GATED(num_heads=2, head_dim=32, expand_v=1.0),
+    intermediate_size=320,
+)
+_MIDDLE = replace(
+    _SMALL,
+    hidden_size=256,
+    num_layers=6,
+    options=_GATED(num_heads=4, head_dim=64, expand_v=1.0),
+    intermediate_size=1088,
+)
 
 
 def _attention(config: ModelConfig, heads: int, width: int) -> ModelConfig:
@@ -48,6 +63,10 @@ PRESETS = {
     "mom-340m": replace(_LARGE, memories=_MEMORIES, intermediate_size=2048),
     "gated-deltanet-340m": _LARGE,
     "transformer-340m": _attention(_LARGE, 16, 64),
+    "mom-8m": replace(_MIDDLE, memories=_MEMORIES, intermediate_size=384),
+    "gated-deltanet-8m": _MIDDLE,
+    "mom-1m": replace(_SMALL, memories=_MEMORIES, intermediate_size=128),
+    "gated-deltanet-1m": _SMALL,
     "mom-tiny": replace(_TINY, memories=_MEMORIES),
     "gated-deltanet-tiny": _TINY,
     "transformer-tiny": _attention(_TINY, 4, 32),
@@ -60,7 +79,8 @@ PRESETS = {
         norm_eps=1e-5,
     ),
 }
-"""The three of 340M stand in tables of speed; the tiny ones try a CPU out."""
+"""The three of 340M stand in tables of speed, those of 8M and 1M weights in tables of training; the
+tiny ones try a CPU out."""
 
 
 def model(name: str, machine: Machine, *, allow_pickle: bool = False) -> tuple[str, LM]:

@@ -1,10 +1,11 @@
-"""Tokens [B, T] through a model of ours, in calls as large as the engine's."""
+"""Tokens [B, T] through a model of ours: in calls as large as the engine's, or as a loss."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from mom_eval.kernels import Routes
 from mom_eval.models import LM, Output, State
 
 
@@ -21,6 +22,18 @@ def read(
     ends = torch.arange(batch + 1, device=tokens.device) * length
     at = torch.arange(batch * length, device=tokens.device) if every else None
     return lm(tokens.flatten(), ends, state, at=at, routes=routes)
+
+
+def loss(
+    lm: LM, tokens: Tensor, *, routes: dict[int, Tensor] | None = None
+) -> tuple[Tensor, dict[int, Routes]]:
+    """Mean nats of each sequence's tokens [B, T] but its first, in one packed call; the routing."""
+    batch, length = tokens.shape
+    places = torch.arange(batch * length, device=tokens.device).view_as(tokens)
+    ends = torch.arange(batch + 1, device=tokens.device) * length
+    at, labels = places[:, :-1].flatten(), tokens[:, 1:].flatten()
+    nats, routing = lm.nats(tokens.flatten(), ends, at=at, labels=labels, routes=routes)
+    return nats / len(labels), routing
 
 
 def groups(tokens: Tensor, room: int) -> Sequence[Tensor]:

@@ -61,6 +61,28 @@ def test_model(tiny_mom, tmp_path):
     assert "random weights" not in (tmp_path / "bench.md").read_text("utf-8")
 
 
+def test_train(tiny_mom, tmp_path):
+    words = ["train", "mamba2-tiny", f"mine={tiny_mom}", "--batch", "1,2", "--lengths", "12"]
+    result = cli(*words, "--against", "torch", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("## Steps of training\n")
+    assert "torch: our models without Triton's kernels" in result.stdout
+    assert "| Tokens/s | torch, ms | torch / ours |" in " ".join(result.stdout.split())
+    rows = rows_of(tmp_path / "bench.csv")
+    assert [(row["work"], row["phase"], row["batch"]) for row in rows[:4]] == [
+        ("mamba2-tiny", "forward", "1"),
+        ("mamba2-tiny", "train", "1"),
+        ("mamba2-tiny", "forward", "2"),
+        ("mamba2-tiny", "train", "2"),
+    ]
+    assert [row["work"] for row in rows[4:]] == ["mine"] * 4
+    kept = json.loads((tmp_path / "bench.json").read_text("utf-8"))
+    assert kept["command"].startswith("mom-eval bench train mamba2-tiny mine=")
+    assert " --batch 1,2 --lengths 12 --against torch --device cpu " in kept["command"]
+    names = {"bench-batch-1.png", "bench-batch-1.svg", "bench-batch-2.png", "bench-batch-2.svg"}
+    assert names < {path.name for path in tmp_path.iterdir()}
+
+
 def test_suite(tmp_path):
     words = ["suite", "mom-tiny", "--questions", 3, "--prompt", 20, "--tokens", 2]
     table, as_json = cli(*words, "--out", tmp_path), cli(*words, "--json")
@@ -106,6 +128,12 @@ WRONG = {
     "batch": (["model", "mom-tiny", "--batch", "0,1"], "--batch 0 is too small"),
     "lengths": (["model", "mom-tiny", "--lengths", "0"], "--lengths 0 is too small"),
     "context": (["model", "mom-tiny", "--context", "-1"], "--context -1 is too small"),
+    "short": (["train", "mom-tiny", "--lengths", "1,9"], "--lengths 1 leaves no token to predict"),
+    "no-batch": (["train", "mom-tiny", "--batch", "0"], "--batch 0 is too small"),
+    "fla-train": (
+        ["train", "mom-tiny", "--against", "fla", "--device", "cpu"],
+        "--against fla needs a GPU",
+    ),
     "questions": (["suite", "mom-tiny", "--questions", "0"], "--questions 0 is too small"),
     "tokens": (["suite", "mom-tiny", "--tokens", "0"], "--tokens 0 is too small"),
     "shared": (

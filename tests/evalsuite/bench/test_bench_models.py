@@ -139,6 +139,10 @@ def test_weights_and_inputs_follow_the_seed(machine):
         ("mom-340m", 512_351_424),
         ("gated-deltanet-340m", 366_763_200),
         ("transformer-340m", 341_099_520),
+        ("mom-8m", 8_019_632),
+        ("gated-deltanet-8m", 8_062_640),
+        ("mom-1m", 1_003_756),
+        ("gated-deltanet-1m", 1_020_652),
     ],
 )
 def test_presets_have_the_sizes_they_are_named_after(name, parameters):
