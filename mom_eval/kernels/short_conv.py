@@ -58,9 +58,9 @@ def short_conv(
         raise ValueError(f"activation must be silu or None, but it is {activation!r}")
     given = [source for part in parts for source in sources(part)]
     limit = f"{len(parts)} parts are more than 3" if len(parts) > 3 else None
-    if takes_triton("short_conv", "auto", (*given, weight, bias, ring), limit):
+    if takes_triton("short_conv", "auto", (*given, weight, bias, ring), limit, backward=True):
         from mom_eval.kernels.chunk_grid_triton import lay_chunks
-        from mom_eval.kernels.short_conv_triton import run_short_conv
+        from mom_eval.kernels.short_conv_backward import run_short_conv
 
         grid = grid or lay_chunks(segments, length)
         y, kept = run_short_conv(parts, length, heads, weight, bias, ring, seen, grid, activation)

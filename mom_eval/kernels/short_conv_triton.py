@@ -5,20 +5,18 @@ is asked for. What is kept of a segment is one program's more.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from mom_eval.kernels.blocks import cdiv, power_of_2
 from mom_eval.kernels.chunk_grid import ChunkGrid
 from mom_eval.kernels.chunk_grid_triton import chunk_place
 from mom_eval.kernels.launch import kernel
 from mom_eval.kernels.norm import L2_EPS
-from mom_eval.kernels.routing import Joined, Part, Taken, sources
+from mom_eval.kernels.routing import Part
+from mom_eval.kernels.short_conv_inputs import every_part, kernel_inputs
 
-MOST_PARTS = 3
 TILE = tl.constexpr(1024)
 """Numbers of a tile: with 4 warps 8 a thread, which are 16 bytes of a half-precision type."""
 
@@ -41,27 +39,46 @@ def _convolve(
     takes three times as long to compile.
     """
     chunk, block = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    blocks0: tl.constexpr = (D0 + WIDTH0 - 1) // WIDTH0
-    blocks1: tl.constexpr = blocks0 + (D1 + WIDTH1 - 1) // WIDTH1
-    second, third = block >= blocks0, block >= blocks1
-    D, width = _pick(second, third, D0, D1, D2), _pick(second, third, WIDTH0, WIDTH1, WIDTH2)
-    unit = _pick(second, third, UNIT0, UNIT1, UNIT2) != 0
-    take = _pick(second, third, TAKE0, TAKE1, TAKE2) != 0
-    begin = (block - _pick(second, third, 0, blocks0, blocks1)) * width
+    second, third, begin, before_part, D, width, unit, take = part_of(
+        block, D0, D1, D2, WIDTH0, WIDTH1, WIDTH2, UNIT0, UNIT1, UNIT2, TAKE0, TAKE1, TAKE2
+    )
     # What is STRIDE times anything is read 16 bytes at a time; Triton looks for 16 times only.
     _part(
-        _pick(second, third, x0, x1, x2), _pick(second, third, sent0, sent1, sent2), token,
-        _pick(second, third, y0, y1, y2), weight, bias, ring, kept, seen, cu_seqlens, first,
-        segment, eps, N, places, own, past, _pick(second, third, row0, row1, row2) * STRIDE,
-        _pick(second, third, sent_row0, sent_row1, sent_row2) * STRIDE, chunk, begin,
-        _pick(second, third, 0, D0, D0 + D1), D, width, unit, take,
+        pick(second, third, x0, x1, x2), pick(second, third, sent0, sent1, sent2), token,
+        pick(second, third, y0, y1, y2), weight, bias, ring, kept, seen, cu_seqlens, first,
+        segment, eps, N, places, own, past, pick(second, third, row0, row1, row2) * STRIDE,
+        pick(second, third, sent_row0, sent_row1, sent_row2) * STRIDE, chunk, begin,
+        before_part, D, width, unit, take,
         UNIT0 + UNIT1 + UNIT2, TAKE0 + TAKE1 + TAKE2, D0 + D1 + D2, W, BIAS, SILU, BD,
     )  # fmt: skip
 
 
 @triton.jit
-def _pick(second, third, x0, x1, x2):
-    """What the part has, of the three parts'."""
+def part_of(
+    block, D0: tl.constexpr, D1: tl.constexpr, D2: tl.constexpr,
+    WIDTH0: tl.constexpr, WIDTH1: tl.constexpr, WIDTH2: tl.constexpr,
+    UNIT0: tl.constexpr, UNIT1: tl.constexpr, UNIT2: tl.constexpr,
+    TAKE0: tl.constexpr, TAKE1: tl.constexpr, TAKE2: tl.constexpr,
+):  # fmt: skip
+    """Which part a block is of, as `pick` wants it, and where in it the block begins.
+
+    Then the channels before the part, its own, those of a block, and whether the part has unit
+    vectors and is taken.
+    """
+    blocks0: tl.constexpr = (D0 + WIDTH0 - 1) // WIDTH0
+    blocks1: tl.constexpr = blocks0 + (D1 + WIDTH1 - 1) // WIDTH1
+    second, third = block >= blocks0, block >= blocks1
+    width = pick(second, third, WIDTH0, WIDTH1, WIDTH2)
+    begin = (block - pick(second, third, 0, blocks0, blocks1)) * width
+    before_part, D = pick(second, third, 0, D0, D0 + D1), pick(second, third, D0, D1, D2)
+    unit = pick(second, third, UNIT0, UNIT1, UNIT2) != 0
+    take = pick(second, third, TAKE0, TAKE1, TAKE2) != 0
+    return second, third, begin, before_part, D, width, unit, take
+
+
+@triton.jit
+def pick(second, third, x0, x1, x2):
+    """What is the part's, of what is the three parts'."""
     return tl.where(third, x2, tl.where(second, x1, x0))
 
 
@@ -81,13 +98,11 @@ def _part(
     inside = (c < width) & (d < D)
     if chunk < places:
         # All taps at once, under way while the chunk's place is looked up.
-        column = tl.arange(0, triton.next_power_of_2(W))[:, None]
-        tap = weight + (before_part + d)[None, :] * W + column
-        tap = tl.load(tap, mask=(column < W) & inside[None, :], other=0.0).to(tl.float32)
+        tap = load_taps(weight, before_part + d, inside, W)
         n, start, count = chunk_place(cu_seqlens, first, segment, chunk, N)
         begin, before = tl.load(cu_seqlens + n), tl.load(seen + n, mask=past != 0, other=0)
         earlier = ring + n * (W * CHANNELS) + before_part + d
-        source, row_size, less = _source(x, sent, x_row, sent_row, own, begin, take)
+        source, row_size, less = source_of(x, sent, x_row, sent_row, own, begin, take)
         _walk(
             source, token, y, tap, bias + before_part + d, earlier, eps,
             row_size, begin - less + start, begin + start, start, count.to(tl.int32), before,
@@ -98,7 +113,7 @@ def _part(
         begin, end = tl.load(cu_seqlens + n), tl.load(cu_seqlens + n + 1)
         before = tl.load(seen + n, mask=past != 0, other=0)
         at = n * (W * CHANNELS) + before_part + d
-        source, row_size, less = _source(x, sent, x_row, sent_row, own, begin, take)
+        source, row_size, less = source_of(x, sent, x_row, sent_row, own, begin, take)
         for w in tl.static_range(W):
             # Entry w holds the last x_t with t % W = w.
             place = end - begin - 1 - (before + end - begin - 1 - w + W) % W
@@ -112,7 +127,24 @@ def _part(
 
 
 @triton.jit
-def _source(x, sent, x_row, sent_row, own, begin, take):
+def load_taps(weight, channel, inside, W: tl.constexpr):
+    """The weights of some channels, a row a tap."""
+    column = tl.arange(0, triton.next_power_of_2(W))[:, None]
+    at = weight + channel[None, :] * W + column
+    return tl.load(at, mask=(column < W) & inside[None, :], other=0.0).to(tl.float32)
+
+
+@triton.jit
+def taps_of(tap, W: tl.constexpr):
+    """The rows of those weights, that of the newest input first."""
+    column, taps = tl.arange(0, triton.next_power_of_2(W))[:, None], ()
+    for back in tl.static_range(W):
+        taps += (tl.sum(tl.where(column == W - 1 - back, tap, 0.0), 0)[None, :],)
+    return taps
+
+
+@triton.jit
+def source_of(x, sent, x_row, sent_row, own, begin, take):
     """Where the rows of the segment that begins there lie, how long they are, what is before."""
     is_sent = (begin >= own) & ~take
     row_size = tl.where(is_sent, sent_row, x_row)
@@ -148,23 +180,20 @@ def _walk(
     some, t = s < count, tl.minimum(start, W).to(tl.int32) + s
     x_t = ()
     for back in tl.static_range(W - 1, 0, -1):
-        earlier = _input(x, token, s - back, some & (t >= back), x_row, d, inside, take, TAKE)
+        earlier = row_at(x, token, s - back, some & (t >= back), x_row, d, inside, take, TAKE)
         x_t += (earlier.to(tl.float32),)
     # Always a group ahead: what is read arrives while the last one is worked on.
     end = tl.minimum(s + share, count)
-    ahead = _inputs(x, token, s, end, x_row, d, inside, take, TAKE, AT_ONCE)
-    taps = ()
-    for back in tl.static_range(W):
-        column = tl.arange(0, triton.next_power_of_2(W))[:, None]
-        taps += (tl.sum(tl.where(column == W - 1 - back, tap, 0.0), 0)[None, :],)
+    ahead = rows_at(x, token, s, end, x_row, d, inside, take, TAKE, AT_ONCE)
+    taps = taps_of(tap, W)
     if BIAS:
         bias = tl.load(bias, mask=inside, other=0.0).to(tl.float32)[None, :]
     if (start < W - 1) & (before > 0):
-        x_t = _with_ring(x_t, ring, t, some, before, inside, CHANNELS, W)
+        x_t = with_ring(x_t, ring, t, some, before, inside, CHANNELS, W)
     for first in range(0, share, AT_ONCE):
         for i in tl.static_range(AT_ONCE):
             x_t += (ahead[i].to(tl.float32),)
-        ahead = _inputs(x, token, s + (first + AT_ONCE), end, x_row, d, inside, take, TAKE, AT_ONCE)
+        ahead = rows_at(x, token, s + (first + AT_ONCE), end, x_row, d, inside, take, TAKE, AT_ONCE)
         for i in tl.static_range(AT_ONCE):
             out = tl.zeros([SHARES, BD], tl.float32)
             for back in tl.static_range(W):
@@ -190,16 +219,16 @@ def _silu(x):
 
 
 @triton.jit
-def _inputs(x, token, at, end, x_row, d, inside, take, TAKE: tl.constexpr, AT_ONCE: tl.constexpr):
+def rows_at(x, token, at, end, x_row, d, inside, take, TAKE: tl.constexpr, AT_ONCE: tl.constexpr):
     """Rows of x that follow one another, AT_ONCE for each row of the tile."""
     found = ()
     for i in tl.static_range(AT_ONCE):
-        found += (_input(x, token, at + i, at + i < end, x_row, d, inside, take, TAKE),)
+        found += (row_at(x, token, at + i, at + i < end, x_row, d, inside, take, TAKE),)
     return found
 
 
 @triton.jit
-def _input(x, token, row, here, x_row, d, inside, take, TAKE: tl.constexpr):
+def row_at(x, token, row, here, x_row, d, inside, take, TAKE: tl.constexpr):
     """A row of x for each row of the tile that is here."""
     if TAKE:
         row = _taken(token, row, here, take)
@@ -208,7 +237,7 @@ def _input(x, token, row, here, x_row, d, inside, take, TAKE: tl.constexpr):
 
 
 @triton.jit
-def _with_ring(x_t, ring, t, here, before, inside, CHANNELS: tl.constexpr, W: tl.constexpr):
+def with_ring(x_t, ring, t, here, before, inside, CHANNELS: tl.constexpr, W: tl.constexpr):
     """The W - 1 inputs before token t, with those of before the segment's begin from its ring."""
     whole = ()
     for back in tl.static_range(W - 1, 0, -1):
@@ -220,7 +249,7 @@ def _with_ring(x_t, ring, t, here, before, inside, CHANNELS: tl.constexpr, W: tl
     return whole
 
 
-def run_short_conv(
+def convolved_triton(
     x: Sequence[Part],
     length: int,
     unit: Sequence[int | None],
@@ -232,50 +261,15 @@ def run_short_conv(
     activation: str | None,
 ) -> tuple[list[Tensor], Tensor]:
     """`short_conv` of `length` rows, of what it has checked; without a ring nothing came before."""
-    # A tensor has no rows of its own before the others.
-    pairs = [sources(part) for part in x]
-    xs, sent = ([_dense(pair[end]) for pair in pairs] for end in (0, -1))
-    own = next((part.own.shape[0] for part in x if isinstance(part, Joined)), 0)
-    token = next((part.rows.token for part in x if isinstance(part, Taken)), grid.first)
-    N, past = grid.cu_seqlens.shape[0] - 1, ring is not None
-    kept = xs[0].new_empty(N, weight.shape[1], weight.shape[0])
+    given, N, past = kernel_inputs(x, unit, grid), grid.cu_seqlens.shape[0] - 1, ring is not None
+    kept = given.x[0].new_empty(N, weight.shape[1], weight.shape[0])
     ring, seen = (kept if ring is None else ring), (grid.first if seen is None else seen)
-    y = [part.new_empty(length, part.shape[1]) for part in xs]
-    stride = 8 if all(part.stride(0) % 8 == 0 for part in (*xs, *sent)) else 1
-    absent = MOST_PARTS - len(x)
-    taken = tuple(isinstance(part, Taken) for part in x)
-    blocks, meta = _blocks(tuple(part.shape[1] for part in xs), tuple(unit), taken)
-    _convolve[(grid.places + N, blocks)](
-        *xs, *[xs[0]] * absent, *sent, *[xs[0]] * absent, token, *y, *[y[0]] * absent,
+    y = [part.new_empty(length, part.shape[1]) for part in given.x[: len(x)]]
+    _convolve[(grid.places + N, given.blocks)](
+        *given.x, *given.sent, given.token, *every_part(y),
         weight.contiguous(), weight if bias is None else bias, ring.contiguous(), kept,
-        seen.contiguous(), *grid, L2_EPS, N, grid.places, own, int(past),
-        *(part.stride(0) // stride for part in xs), *[0] * absent,
-        *(part.stride(0) // stride for part in sent), *[0] * absent,
-        STRIDE=stride, W=weight.shape[1], BIAS=bias is not None, SILU=activation == "silu",
-        num_warps=4, **meta,
+        seen.contiguous(), *grid, L2_EPS, N, grid.places, given.own, int(past), *given.row_sizes,
+        W=weight.shape[1], BIAS=bias is not None, SILU=activation == "silu", num_warps=4,
+        **given.meta,
     )  # fmt: skip
     return y, kept
-
-
-@lru_cache
-def _blocks(
-    channels: tuple[int, ...], unit: tuple[int | None, ...], taken: tuple[bool, ...]
-) -> tuple[int, dict[str, int]]:
-    """How many blocks of channels there are, and what the kernel is told of each part.
-
-    All are in tiles of one width, which holds the widest head.
-    """
-    heads = [width for width in unit if width is not None]
-    BD = power_of_2(max(heads)) if heads else min(256, power_of_2(max(channels)))
-    meta = {f"{name}{i}": 0 for i in range(MOST_PARTS) for name in ("D", "UNIT", "TAKE")}
-    meta |= {f"WIDTH{i}": BD for i in range(MOST_PARTS)} | {"BD": BD}
-    blocks = 0
-    for i, (D, width, take) in enumerate(zip(channels, unit, taken, strict=True)):
-        blocks += cdiv(D, width or BD)
-        of_part = {"D": D, "WIDTH": width or BD, "UNIT": int(width is not None), "TAKE": int(take)}
-        meta |= {f"{name}{i}": value for name, value in of_part.items()}
-    return blocks, meta
-
-
-def _dense(x: Tensor) -> Tensor:
-    return x if x.stride(1) == 1 else x.contiguous()

@@ -7,7 +7,10 @@ import pytest
 import torch
 
 from mom_eval.kernels import (
+    Joined,
     Routed,
+    Rows,
+    Taken,
     TimeStep,
     add_norm,
     add_norm_swiglu,
@@ -18,9 +21,11 @@ from mom_eval.kernels import (
     dispatch,
     few_linear,
     l2_norm,
+    preferring,
     read_out_step,
     rms_norm,
     router,
+    short_conv,
     swiglu,
     take,
 )
@@ -175,6 +180,27 @@ def test_gradients_around_the_recurrence_compile_for_hopper(compiler, dtype):
     names = {"grad_norm", "grad_add_norm", "grad_combine", "grad_combine_norm", "sum_rows"}
     names |= {"grad_route", "_grad_swiglu", "_grad_delta_gates"}
     assert names <= {key[0] for key in compiler.compiled}
+    check(compiler.compiled)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_gradients_of_the_convolution_compile_for_hopper(dtype, compiler):
+    """Of a part by token and of two that are joined, with a ring that has one before and behind."""
+    L, K, order = 8, 256, torch.arange(8)
+    rows = Rows(order[:, None] + L, order.repeat(2), order[:2], order[:1].int(), L)
+    read, sent = torch.ones(2, L, 3 * K + 8, dtype=dtype)
+    q, *own = read[:, : 3 * K].split(K, 1)
+    joined = [Joined(*pair) for pair in zip(own, sent[:, K : 3 * K].split(K, 1), strict=True)]
+    weight = torch.ones(3 * K, 4, dtype=dtype, requires_grad=True)
+    ring, seen = torch.ones(1, 4, 3 * K, dtype=dtype), torch.ones(1, dtype=torch.int64)
+    with unlaunched(), preferring("triton"):
+        for given in ({}, {"ring": ring.requires_grad_(), "seen": seen, "bias": weight[:, 0]}):
+            y, kept = short_conv(
+                [Taken(q, rows), *joined], weight, activation="silu", unit=[K, K, None], **given
+            )
+            of_ring = kept.sum() if given else 0
+            (sum(part.sum() for part in y) + of_ring).backward()
+    assert sum(key[0] == "conv_grad" for key in compiler.compiled) == 2
     check(compiler.compiled)
 
 
