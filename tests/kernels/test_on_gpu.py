@@ -74,9 +74,10 @@ def test_gradients_in_triton_do_not_wait():
         for s in ((50, 16), (4, 24, 16), (24,))
     )
     by = torch.randn(4, 16, device="cuda", requires_grad=True)
+    segments = torch.tensor([0, 20, 50], device="cuda")
     with no_waiting(), preferring("triton"):
         routes = router(x, by, top_k=2)
-        rows = dispatch(routes.memories, 4)
+        rows = dispatch(routes.memories, 4, segments)
         y = grouped_linear(take(x, rows), weight, rows.ends).unflatten(1, (3, 8))
         y = combine_norm(l2_norm(y), routes.weights, rows, None, None, eps=1e-5)
         _, y = add_norm(y.flatten(1), y.flatten(1), norm, eps=1e-5)

@@ -25,7 +25,8 @@ from tests.kernels.triton_cases import DEVICE, GPU, poison
 from tests.models.shapes import CASES, new_model, sequences
 
 LENGTHS = (0, 1, 65)
-BOUND = {torch.float32: 1e-5, torch.bfloat16: 1.5e-2}
+# Of weights it is a difference, and may be of one number.
+BOUND = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 DTYPES = list(BOUND) if GPU else [torch.float32]
 
 
