@@ -29,8 +29,10 @@ from mom_eval.kernels.shapes import (
 
 IMPLEMENTATIONS: Final = {"auto": chunked, "chunked": chunked, "recurrent": recurrent}
 MAX_K_BACKWARD: Final = 256
-"""The largest K of which the Triton kernels have gradients: above, one of them needs more shared
-memory than there is."""
+"""The largest K of which the Triton kernels have gradients in half precision: above, one of them
+needs more shared memory than there is."""
+MAX_K_BACKWARD_32: Final = 128
+"""The same in float32: above, they are wrong on Hopper (docs/performance.md)."""
 MAX_K: Final = 512
 """The largest K whose state a Triton program can hold, beside its operands in shared memory."""
 
@@ -78,7 +80,7 @@ def gated_delta(
         state = checked_state(state, axes, "N HV K V", v)
     scale = float(axes["K"] ** -0.5 if scale is None else scale)
     given = (v, q, k, g, beta, state)
-    limit = too_wide(axes["K"], MAX_K_BACKWARD if wants_gradient(given) else MAX_K)
+    limit = too_wide(axes["K"], _most(q, wants_gradient(given)))
     if takes_triton("gated_delta", impl, given, limit, backward=True):
         from mom_eval.kernels.gated_delta_backward import run_gated_delta
 
@@ -97,9 +99,17 @@ def gated_delta(
     return o.to(v.dtype), state
 
 
+def _most(q: Tensor, backward: bool) -> int:
+    """The largest K of Triton's kernels, with or without gradients."""
+    if not backward:
+        return MAX_K
+    return MAX_K_BACKWARD if q.element_size() == 2 else MAX_K_BACKWARD_32
+
+
 def too_wide(K: int, most: int = MAX_K) -> str | None:
     """What keeps a Triton kernel from a state of K rows, None if nothing does."""
     where = "" if most == MAX_K else " where a gradient is asked for"
+    where += " in float32" if most == MAX_K_BACKWARD_32 else ""
     return f"K = {K} is more than {most}{where}" if most < K else None
 
 

@@ -12,6 +12,7 @@ from mom_eval.kernels.chunk_grid import ChunkGrid
 from mom_eval.kernels.chunk_grid_triton import lay_chunks
 from mom_eval.kernels.norm import L2_EPS
 from mom_eval.kernels.routing import Joined, Part, Rows, Taken, sources
+from mom_eval.kernels.routing_triton import run_combine
 from mom_eval.kernels.short_conv_grad_triton import RUN, conv_grad
 from mom_eval.kernels.short_conv_inputs import every_part, kernel_inputs
 from mom_eval.kernels.short_conv_triton import convolved_triton
@@ -141,8 +142,8 @@ def _of_sources(part: Part, dx: Tensor) -> tuple[Tensor, ...]:
 
 def _of_tokens(dx: Tensor, rows: Rows) -> Tensor:
     """What all rows of a token say: [rows, D] -> [L, D]."""
-    summed = dx[rows.row].sum(1, dtype=torch.float32)
-    return (summed + dx[: rows.own] if rows.own else summed).to(dx.dtype)
+    ones = torch.ones(rows.row.shape, dtype=torch.float32, device=dx.device)
+    return run_combine(dx, ones, rows.row, None, rows.own > 0)
 
 
 def _of_ring(dring: Tensor, dkept: Tensor | None, settings: _Settings) -> Tensor:

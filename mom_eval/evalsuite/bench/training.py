@@ -19,6 +19,7 @@ from mom_eval.evalsuite.bench.timing import Run, seconds
 from mom_eval.evalsuite.bench.verify import VerifiedGradients, verified_gradients
 from mom_eval.evalsuite.evaluate import quiet_libraries
 from mom_eval.models import LM
+from mom_eval.models.ahead import compile_gradients
 from mom_eval.results.bench import Bench, Measured, Row
 
 LENGTHS = {"cuda": (512, 2048), "cpu": (128,)}
@@ -110,7 +111,7 @@ class _Step(Sides[Learner]):
     ) -> "_Step":
         """Load it and see that its gradients are right."""
         label, lm = model(name, machine, allow_pickle=allow_pickle)
-        lm.train().requires_grad_(True)
+        compile_gradients(lm.train().requires_grad_(True))
         seen = verified_gradients(label, lm, machine)
         notes = [
             f"{label}: first step in this process {seen.first_s:.1f} s; relative error of its"
