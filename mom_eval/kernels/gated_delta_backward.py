@@ -181,10 +181,8 @@ def _walked(
     r = v.new_empty(L, HV, V, dtype=ready.q.dtype if delta else v.dtype)
     new, u = (torch.empty_like(r), torch.empty_like(r)) if delta else (v, v)
     before = torch.empty(N, HV, K, V, dtype=torch.float32, device=v.device)
-    BV = _columns(V, ready.q)
-    if wide and ready.q.element_size() == 4:
-        BV = min(BV, 32)
-    meta = {"K": K, "V": V, "GATE": gate, "DELTA": delta, "BK": max(16, power_of_2(K)), "BV": BV}
+    BK, BV = max(16, power_of_2(K)), _columns(V, ready.q)
+    meta = {"K": K, "V": V, "GATE": gate, "DELTA": delta, "BK": BK, "BV": BV}
     meta |= {"PRECISION": "tf32x3", "num_warps": 8 if wide else 4, "num_stages": 1}
     rows, heads = (ready.q.stride(0), ready.k.stride(0)), (strength.stride(0), H, HV)
     states[(cdiv(V, BV), HV, N)](
