@@ -99,7 +99,7 @@ def _walk(
     s = tl.arange(0, SHARES) * share
     some, t = s < count, tl.minimum(start, W).to(tl.int32) + s
     end = tl.minimum(s + share, count)
-    past = tl.where(some, tl.minimum(end + (W - 1), rest), 0)
+    until = tl.where(some, tl.minimum(end + (W - 1), rest), 0)
     x_t, d_t, found = (), (), ()
     for back in tl.static_range(W - 1, 0, -1):
         earlier = row_at(x, token, s - back, some & (t >= back), x_row, d, inside, take, TAKE)
@@ -107,8 +107,8 @@ def _walk(
         d_t += (tl.zeros([SHARES, BD], tl.float32),)
     for _ in tl.static_range(W + BIAS):
         found += (tl.zeros([SHARES, BD], tl.float32),)
-    ahead = rows_at(x, token, s, past, x_row, d, inside, take, TAKE, AT_ONCE)
-    dy_ahead = rows_at(dy, token, s, past, D, d, inside, take, False, AT_ONCE)
+    ahead = rows_at(x, token, s, until, x_row, d, inside, take, TAKE, AT_ONCE)
+    dy_ahead = rows_at(dy, token, s, until, D, d, inside, take, False, AT_ONCE)
     taps = taps_of(tap, W)
     if BIAS:
         bias = tl.load(bias, mask=inside, other=0.0).to(tl.float32)[None, :]
@@ -119,8 +119,8 @@ def _walk(
         for i in tl.static_range(AT_ONCE):
             x_t += (ahead[i].to(tl.float32),)
         then = s + (first + AT_ONCE)
-        ahead = rows_at(x, token, then, past, x_row, d, inside, take, TAKE, AT_ONCE)
-        dy_ahead = rows_at(dy, token, then, past, D, d, inside, take, False, AT_ONCE)
+        ahead = rows_at(x, token, then, until, x_row, d, inside, take, TAKE, AT_ONCE)
+        dy_ahead = rows_at(dy, token, then, until, D, d, inside, take, False, AT_ONCE)
         for i in tl.static_range(AT_ONCE):
             d_i = _before_activation(
                 x_t[i : i + W], dy_t[i].to(tl.float32), taps, bias, eps, unit, UNIT, W, BIAS, SILU
@@ -128,20 +128,13 @@ def _walk(
             d_t += (d_i,)
             d_i = tl.where((s + first + i < end)[:, None], d_i, 0.0)
             found = _added(found, x_t[i : i + W], d_i, W, BIAS)
-            # All that hangs on the token W - 1 before is known now.
+            # All that hangs on the input W - 1 tokens before is known now.
             u = s + (first + i - (W - 1))
-            out = tl.zeros([SHARES, BD], tl.float32)
-            for b in tl.static_range(W):
-                out += d_t[i + b] * taps[b]
-            here, time = (u >= s) & (u < end), before + start + u
-            line = (time % W)[:, None] * CHANNELS
-            if KEPT:
-                kept = (here & (u >= rest - W))[:, None] & inside[None, :]
-                out += tl.load(dkept[None, :] + line, mask=kept, other=0.0).to(tl.float32)
-            tl.store(dx + u[:, None] * D + d[None, :], out, mask=here[:, None] & inside[None, :])
-            if RING:
-                old = (some & (s + start == 0) & (u < 0) & (time >= 0))[:, None] & inside[None, :]
-                tl.store(dring[None, :] + line, out, mask=old)
+            here, at_begin = (u >= s) & (u < end), some & (s + start == 0)
+            _store(
+                d_t[i : i + W], taps, dx, dkept, dring, u, before + start + u, here,
+                here & (u >= rest - W), at_begin & (u < 0), d, inside, D, CHANNELS, W, KEPT, RING,
+            )  # fmt: skip
         x_t, d_t = x_t[AT_ONCE:], d_t[AT_ONCE:]
     return found
 
@@ -152,7 +145,7 @@ def _before_activation(
     UNIT: tl.constexpr, W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
 ):  # fmt: skip
     """The gradient of the weighted sum of the last W inputs, by that of what is made of it."""
-    total = dy * 0.0
+    total = tl.zeros_like(dy)
     for back in tl.static_range(W):
         total += x_t[W - 1 - back] * taps[back]
     if BIAS:
@@ -168,6 +161,29 @@ def _before_activation(
         along = tl.where(unit, size * size * tl.sum(y * dy, 1), 0.0)
         dy = (dy - y * along[:, None]) * tl.where(unit, size, 1.0)[:, None]
     return dy * slope
+
+
+@triton.jit
+def _store(
+    d_t, taps, dx, dkept, dring, u, time, here, kept, old, d, inside, D,
+    CHANNELS: tl.constexpr, W: tl.constexpr, KEPT: tl.constexpr, RING: tl.constexpr,
+):  # fmt: skip
+    """The gradient of an input, by those of the W sums that it is in.
+
+    It is row u of x where it is `here`, and one of the ring before where it is `old`; where it is
+    `kept` it is in the ring behind too.
+    """
+    out = tl.zeros_like(d_t[0])
+    for b in tl.static_range(W):
+        out += d_t[b] * taps[b]
+    entry = (time % W)[:, None] * CHANNELS
+    if KEPT:
+        given = kept[:, None] & inside[None, :]
+        out += tl.load(dkept[None, :] + entry, mask=given, other=0.0).to(tl.float32)
+    tl.store(dx + u[:, None] * D + d[None, :], out, mask=here[:, None] & inside[None, :])
+    if RING:
+        read = (old & (time >= 0))[:, None] & inside[None, :]
+        tl.store(dring[None, :] + entry, out, mask=read)
 
 
 @triton.jit
