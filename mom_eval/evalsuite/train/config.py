@@ -45,7 +45,7 @@ class Training:
     """float32, or bfloat16: the optimizer keeps its own weights in float32 all the same."""
     device: str = "auto"
     kernels: str = "auto"
-    """auto or torch; Triton kernels have no gradient yet, so triton is an error."""
+    """auto, torch or triton: Triton wherever it can, or as told."""
     recompute: bool = False
     """Keep nothing of a layer but what it is given, and run it anew in the backward pass: less
     memory, the same gradients, a third more time."""
