@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from mom_eval.evalsuite.train.config import Training
+from mom_eval.evalsuite.train.documents import Reader, Source
 from mom_eval.evalsuite.train.mixture import Batch, Mixture
-from mom_eval.evalsuite.train.sources import Reader, Source
 from mom_eval.models import LM
 from mom_eval.tasks.tokens import HFTokens
 

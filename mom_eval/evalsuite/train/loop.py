@@ -5,11 +5,13 @@ seed, so a training that was killed goes on with the same losses; on a CPU to th
 """
 
 import math
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -117,7 +119,8 @@ class Trainer:
                     f"{one.name}: {reader.left_out:,} of {reader.left_out + reader.documents:,}"
                     " questions are left out, since no answer stands in the prompt"
                 )
-        self.mixture = Mixture(readers, [one.weight for one in config.data], seed)
+        weights = [one.weight for one in config.data]
+        self.mixture = Mixture(readers, weights, seed, _workers(device))
         self.heldout = Heldout(config.heldout, tokens, vocab, self.training)
         self.optimizer = Optimizer(lm, self.training)
         self.read = 0
@@ -292,6 +295,13 @@ def _model(config: Config, device: str, tokens: HFTokens | None) -> tuple[LM, HF
         )
     lm.kernels, lm.recompute = config.train.kernels, config.train.recompute
     return lm.train(), tokens
+
+
+def _workers(device: str) -> int:
+    """Processes that make documents: for a GPU, all cores but two; a CPU trains with its own."""
+    if torch.device(device).type != "cuda" or "fork" not in get_all_start_methods():
+        return 0
+    return max(1, len(os.sched_getaffinity(0)) - 2)
 
 
 class Stop:

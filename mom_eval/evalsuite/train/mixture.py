@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mom_eval.evalsuite.train.sources import Document, Reader
+from mom_eval.evalsuite.train.ahead import Ahead
+from mom_eval.evalsuite.train.documents import Document, Reader
 from mom_eval.tasks.mqar import IGNORE
 
 
@@ -49,9 +50,12 @@ class Mixture:
     on the seed and on `drawn` alone.
     """
 
-    def __init__(self, readers: Sequence[Reader], weights: Sequence[float], seed: int) -> None:
-        """`weights` are relative to their sum."""
-        self.readers, self.weights, self.seed = readers, weights, seed
+    def __init__(
+        self, readers: Sequence[Reader], weights: Sequence[float], seed: int, workers: int = 0
+    ) -> None:
+        """`weights` are relative to their sum; `workers` processes make what takes long."""
+        self.readers = [_made_ahead(reader, readers, workers) for reader in readers]
+        self.weights, self.seed = weights, seed
         self.drawn = [(0, 0)] * len(readers)
         """Documents and tokens drawn so far, of each source."""
         self._order = lru_cache(maxsize=len(readers))(self._new_order)
@@ -90,3 +94,11 @@ class Mixture:
         documents = self.readers[which].documents
         assert documents is not None
         return np.random.default_rng([self.seed, which, turn]).permutation(documents)
+
+
+def _made_ahead(reader: Reader, readers: Sequence[Reader], workers: int) -> Reader:
+    """The reader, with its share of the processes if it needs any."""
+    each = workers // max(1, sum(one.together is not None for one in readers))
+    if reader.together is None or not each:
+        return reader
+    return reader._replace(document=Ahead(reader.document, reader.together, each).document)

@@ -51,6 +51,11 @@ pairs = 2
 """
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def small(tmp_path):
     """Writes the configuration, with texts in it replaced, and returns its path."""

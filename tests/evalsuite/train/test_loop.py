@@ -18,11 +18,11 @@ from safetensors.torch import load_file
 
 from mom_eval.errors import ModelError, RunError, SettingError
 from mom_eval.evalsuite.train import Interrupted, read, train
+from mom_eval.evalsuite.train.documents import Reader
 from mom_eval.evalsuite.train.folder import Folder
 from mom_eval.evalsuite.train.heldout import Heldout
 from mom_eval.evalsuite.train.loop import Trainer
 from mom_eval.evalsuite.train.optimizer import decayed
-from mom_eval.evalsuite.train.sources import Reader
 from mom_eval.models import LM, load, save
 from mom_eval.models.balance import load_balance, z_loss
 from tests.models.shapes import CASES, new_model

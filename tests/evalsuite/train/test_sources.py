@@ -9,14 +9,10 @@ import pytest
 import torch
 
 from mom_eval.errors import DataError, SettingError
+from mom_eval.evalsuite.train import recall_source, tokenized
+from mom_eval.evalsuite.train.documents import Document, Reader
 from mom_eval.evalsuite.train.mixture import Mixture, pack
-from mom_eval.evalsuite.train.sources import (
-    Document,
-    MqarSource,
-    Reader,
-    RecallSource,
-    TextSource,
-)
+from mom_eval.evalsuite.train.sources import MqarSource, RecallSource, TextSource
 from mom_eval.tasks.mqar import IGNORE
 
 
@@ -136,7 +132,7 @@ def test_a_question_is_trained_on_with_an_answer_that_its_prompt_holds_or_not_at
     lost = row(2) | {"answers": ["elsewhere"]}
     lines = "".join(json.dumps(one) + "\n" for one in (aliased, lost, row(3)))
     (tmp_path / "nq.train.jsonl").write_text(lines)
-    (tmp_path / "nq.jsonl").write_text(lines)
+    (tmp_path / "nq.jsonl").write_text(json.dumps(row(4)) + "\n")
     reader = opened(RecallSource(data=str(tmp_path), length=256, tasks=("nq",)), tokens)
     assert (reader.documents, reader.left_out) == (2, 1)
     ends = {text_of(tokens, reader.document(place)).split("? ")[-1] for place in range(2)}
@@ -144,6 +140,69 @@ def test_a_question_is_trained_on_with_an_answer_that_its_prompt_holds_or_not_at
     (tmp_path / "nq.train.jsonl").write_text(json.dumps(lost) + "\n")
     with pytest.raises(DataError, match=r"no prompt of 256 tokens from .* holds its answer; take"):
         opened(RecallSource(data=str(tmp_path), length=256, tasks=("nq",)), tokens)
+
+
+def test_no_document_is_trained_on_that_is_held_out(tmp_path, tokens):
+    (tmp_path / "nq.train.jsonl").write_text(json.dumps(row(1)) + "\n" + json.dumps(row(2)) + "\n")
+    (tmp_path / "nq.jsonl").write_text(json.dumps(row(2) | {"question": "another"}) + "\n")
+    with pytest.raises(DataError, match=r"1 documents of .* held out in nq.* begins 'Record 2"):
+        opened(RecallSource(data=str(tmp_path), length=256, tasks=("nq",)), tokens)
+
+
+def test_questions_of_many_documents_come_once_each(tmp_path, tokens, monkeypatch):
+    """In lots of whole documents, of which some have several questions."""
+    monkeypatch.setattr(recall_source, "ROWS", 4)
+    rows = [row(n % 7) | {"question": f"what is code {n}", "doc_id": str(n)} for n in range(20)]
+    (tmp_path / "nq.train.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
+    (tmp_path / "nq.jsonl").write_text(json.dumps(row(99)) + "\n")
+    reader = opened(RecallSource(data=str(tmp_path), length=256, tasks=("nq",)), tokens)
+    texts = [text_of(tokens, reader.document(place)) for place in range(reader.documents)]
+    assert sorted(int(text.split("code ")[-1].split()[0].strip("?")) for text in texts) == list(
+        range(20)
+    )
+
+
+def never():
+    raise AssertionError("made anew")
+
+
+def test_what_a_file_gives_is_kept_until_it_or_a_setting_changes(tmp_path, tokens, monkeypatch):
+    path = tmp_path / "a.txt"
+    path.write_text("The device is a meter. " * 9)
+    first = opened(TextSource(file=str(path), length=16), tokens)
+    with monkeypatch.context() as patched:
+        patched.setattr(TextSource, "_pieces", lambda *_: never())
+        again = opened(TextSource(file=str(path), length=16), tokens)
+        assert first.documents == again.documents
+        for n in range(first.documents):
+            assert all(map(np.array_equal, first.document(n), again.document(n)))
+        with pytest.raises(AssertionError):
+            opened(TextSource(file=str(path), length=17), tokens)
+        path.write_text("The device is no meter. " * 9)
+        with pytest.raises(AssertionError):
+            opened(TextSource(file=str(path), length=16), tokens)
+
+
+def test_what_is_kept_and_broken_is_made_anew(tmp_path, monkeypatch):
+    made = tokenized.joined([([1, 2, 70_000], 1), ([5, 6], 0)], left_out=3)
+    assert tokenized.kept({"a": 1}, lambda: made) is made
+    (path,) = tokenized._folder().iterdir()
+    found = tokenized.kept({"a": 1}, never)
+    assert (found.left_out, found.documents, found.ids.dtype) == (3, 2, np.uint32)
+    tokens, labels = found.document(0)
+    assert (tokens.tolist(), labels.tolist()) == ([1, 2], [IGNORE, 70_000])
+    for broken in (b"", path.read_bytes()[:-30], b"PK"):
+        path.write_bytes(broken)
+        assert tokenized.kept({"a": 1}, lambda: made) is made
+    monkeypatch.setenv("XDG_CACHE_HOME", str(path))
+    assert tokenized.kept({"a": 1}, lambda: made) is made
+
+
+def test_what_is_kept_hangs_on_the_code(monkeypatch):
+    made = tokenized.joined([([1, 2], 0)])
+    tokenized.kept({"a": 1}, lambda: made)
+    monkeypatch.setattr(tokenized, "_code", lambda: "other")
+    assert tokenized.kept({"a": 1}, lambda: made) is made
 
 
 def test_synthetic_prompts_hold_their_answers_though_windows_lose_some(tokens):
@@ -235,3 +294,18 @@ def test_packing_keeps_documents_apart_and_asks_where_there_are_labels():
     assert batch.cu_seqlens.tolist() == [0, 3, 5]
     assert batch.at.tolist() == [0, 2, 3]
     assert batch.labels.tolist() == [4, 4, 7]
+
+
+def test_other_processes_make_the_same_documents_in_the_same_order(tokens):
+    """From the beginning, from somewhere else, and back."""
+    source = RecallSource(data="sample", length=256, tasks=("nq", "fda"))
+    reader = opened(source, tokens)
+    assert reader.together is not None
+    mixtures = [Mixture([opened(source, tokens)], [1.0], 0, workers) for workers in (0, 2)]
+    for drawn in (0, reader.together - 1, 5 * reader.together + 3, 0):
+        batches = []
+        for mixture in mixtures:
+            mixture.drawn = [(drawn, 0)]
+            batches.append([mixture.batch(3000) for _ in range(4)])
+        for one, other in zip(*batches, strict=True):
+            assert all(map(torch.equal, one, other))

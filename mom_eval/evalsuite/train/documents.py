@@ -1,0 +1,67 @@
+"""Documents to train on, by number.
+
+A source is a pure function from a number to a document, so a training that goes on after a kill
+needs to know no more than how many documents it has drawn.
+"""
+
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+from mom_eval.tasks.mqar import Ids
+from mom_eval.tasks.tokens import HFTokens
+
+
+class Document(NamedTuple):
+    """Both [n] int64; the model reads `tokens` and `labels` is what follows each."""
+
+    tokens: Ids
+    labels: Ids
+
+
+class Reader(NamedTuple):
+    """A source that is read in."""
+
+    documents: int | None
+    """None: without end."""
+    document: Callable[[int], Document]
+    left_out: int = 0
+    """Questions that are not among them, since no answer stands in their prompt."""
+    together: int | None = None
+    """Documents that are made at once, where a GPU would wait for them; None: it would not."""
+
+
+class Source(Protocol):
+    """A section [[data]] or [[heldout]]."""
+
+    kind: ClassVar[str]
+    paths: ClassVar[tuple[str, ...]]
+    needs_tokenizer: ClassVar[bool]
+
+    @property
+    def weight(self) -> float:
+        """Its share of the training tokens, beside the others' weights."""
+        ...
+
+    @property
+    def length(self) -> int:
+        """Tokens of a document, at most."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """How curves call it."""
+        ...
+
+    def reader(self, tokens: HFTokens | None, vocab: int, seed: int, *, heldout: bool) -> Reader:
+        """Open it; held-out documents of a generator are others than those trained on."""
+        ...
+
+
+def encoded(tokens: HFTokens, text: str) -> Ids:
+    """Token ids of a document; no first token, as the papers' protocol has none.
+
+    Past the cache of `HFTokens.encode`: a corpus is read once.
+    """
+    return np.array(tokens.tokenizer.encode(text, add_special_tokens=False), np.int64)

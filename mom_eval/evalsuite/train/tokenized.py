@@ -1,0 +1,107 @@
+"""Documents as token ids, made once: what a file gives is kept in the user's cache.
+
+A corpus takes minutes to be tokenized and cut, and trainings of a sweep read the same. What is kept
+hangs on everything that it was made of, the code too.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+import mom_eval.tasks
+from mom_eval.evalsuite.train.documents import Document
+from mom_eval.tasks.mqar import IGNORE, Ids
+
+CACHE = "tokens"
+
+
+class Tokenized(NamedTuple):
+    """Documents one after the other."""
+
+    ids: NDArray[Any]
+    """[ids] of a type as small as they allow."""
+    ends: NDArray[np.int64]
+    """[N + 1], where each document begins and the last ends."""
+    asked: NDArray[np.int64]
+    """[N], the first label of each that is asked for."""
+    left_out: int = 0
+
+    @property
+    def documents(self) -> int:
+        """How many there are."""
+        return len(self.asked)
+
+    def document(self, n: int) -> Document:
+        """Number n."""
+        ids = self.ids[self.ends[n] : self.ends[n + 1]].astype(np.int64)
+        labels = ids[1:].copy()
+        labels[: self.asked[n]] = IGNORE
+        return Document(ids[:-1], labels)
+
+
+def joined(documents: Iterable[tuple[Ids | list[int], int]], left_out: int = 0) -> Tokenized:
+    """Of the ids of each, and which of its labels is the first that is asked for."""
+    some = list(documents)
+    ends = np.cumsum([0, *(len(ids) for ids, _ in some)], dtype=np.int64)
+    largest = max((int(np.max(ids, initial=0)) for ids, _ in some), default=0)
+    flat = np.empty(ends[-1], np.uint16 if largest < 1 << 16 else np.uint32)
+    for (ids, _), end in zip(some, ends[1:], strict=True):
+        flat[end - len(ids) : end] = ids
+    return Tokenized(flat, ends, np.array([asked for _, asked in some], np.int64), left_out)
+
+
+def kept(about: Mapping[str, Any], make: Callable[[], Tokenized]) -> Tokenized:
+    """What an earlier call has made of the same, or what is made now and kept.
+
+    Args:
+        about: all that it is made of: hashes of file and tokenizer, settings. The code of the tasks
+            is added.
+        make: makes it.
+    """
+    path = _folder() / f"{_name(about)}.npz"
+    try:
+        with np.load(path) as found:
+            return Tokenized(found["ids"], found["ends"], found["asked"], int(found["left_out"]))
+    # Not there, or left by a disk that was full: made anew.
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        made = make()
+    _keep(path, made)
+    return made
+
+
+def _keep(path: Path, made: Tokenized) -> None:
+    """Whole or not at all; where nothing can be written it is made anew next time."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            np.savez(file, **made._asdict())
+        Path(file.name).replace(path)
+    except OSError:
+        return
+
+
+def _folder() -> Path:
+    cached = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cached) / "mom-eval" / CACHE
+
+
+def _name(about: Mapping[str, Any]) -> str:
+    text = json.dumps({**about, "code": _code()}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@lru_cache
+def _code() -> str:
+    """A hash over what makes prompts and documents, and this file."""
+    folders = (Path(mom_eval.tasks.__file__).parent, Path(__file__).parent)
+    files = sorted(path for folder in folders for path in folder.rglob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
