@@ -125,6 +125,9 @@ class Trainer:
         self.optimizer = Optimizer(lm, self.training)
         self.read = 0
         """Tokens so far."""
+        self.drawn: list[tuple[int, int]] = []
+        """Documents and tokens of each source so far."""
+        self._ahead: tuple[list[Batch], list[tuple[int, int]]] | None = None
         self.checkpoint = folder.path
 
     def restore(self) -> int:
@@ -159,26 +162,33 @@ class Trainer:
 
     def step(self, step: int) -> tuple[Losses, float]:
         """Step 1, 2, ...: forward, backward and the optimizer's; gradients' norm."""
-        batches = [
-            self.mixture.batch(self.training.batch_tokens).to(self.device)
-            for _ in range(self.training.accumulate)
-        ]
+        batches, self.drawn = self._ahead or self._draw()
         # Labels, not batches, weigh alike: so it is one big batch, however it is cut.
         labels = sum(len(batch.labels) for batch in batches)
-        losses = Losses()
         recompute = "" if self.training.recompute else "recompute = true, or "
         with _enough_memory(f"step {step:,}", recompute + self._smaller):
+            parts = []
             for batch in batches:
                 part, balance = self._loss(batch, labels)
                 (part + balance).backward()
                 self.optimizer.collect()
-                losses.loss += float(part.detach())
-                losses.balance += float(balance.detach())
+                parts.append(torch.stack([part.detach(), balance.detach()]))
                 self.read += len(batch.tokens)
+            # While a GPU works.
+            self._ahead = None if step == self.training.steps else self._draw()
+            losses = Losses(*torch.stack(parts).sum(0).tolist())
             self._check(losses.loss, "loss", step)
             norm = self.optimizer.step(step - 1)
         self._check(norm, "gradients' norm", step)
         return losses, norm
+
+    def _draw(self) -> tuple[list[Batch], list[tuple[int, int]]]:
+        """The batches of a step, and what is drawn of each source behind them."""
+        batches = [
+            self.mixture.batch(self.training.batch_tokens).to(self.device)
+            for _ in range(self.training.accumulate)
+        ]
+        return batches, list(self.mixture.drawn)
 
     @property
     def _smaller(self) -> str:
@@ -238,7 +248,7 @@ class Trainer:
         from mom_eval.results.plot_training import write
 
         self.checkpoint = self.folder.checkpoint(step, self.lm, self.tokens)
-        facts = {"step": step, "tokens": self.read, "drawn": self.mixture.drawn}
+        facts = {"step": step, "tokens": self.read, "drawn": self.drawn}
         self.folder.save(self.optimizer.tensors(), facts)
         loss, heldout = (self.folder.rows(name) for name in ("loss.csv", "heldout.csv"))
         write(self.folder.path, loss, heldout, self.lm.config.name)

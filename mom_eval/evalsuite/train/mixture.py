@@ -26,7 +26,9 @@ class Batch(NamedTuple):
     """[P] int64."""
 
     def to(self, device: str) -> "Batch":
-        """The same on another device."""
+        """The same on another device; the host does not wait for a GPU."""
+        if torch.device(device).type == "cuda":
+            return Batch(*(part.pin_memory().to(device, non_blocking=True) for part in self))
         return Batch(*(part.to(device) for part in self))
 
 
