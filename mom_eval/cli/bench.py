@@ -38,7 +38,11 @@ def bench() -> None:
     "  [default: 8,2048,16,128 on a GPU]",
 )
 @click.option("--against", type=click.Choice(["fla"]), help="A peer, on the same inputs.")
-@click.option("--check", is_flag=True, help="Time nothing; compare all variants with float64.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Time nothing; compare all variants and their gradients with float64.",
+)
 @DEVICE
 @DTYPE
 @KERNELS
@@ -126,7 +130,7 @@ def train(names: tuple[str, ...], as_json: bool, out: Path | None, **options: An
     """A step of training, forward and backward without an optimizer, and forward alone.
 
     NAME is as for `mom-eval bench model`. Gradients that are not those of torch in float32 are
-    refused. --kernels triton takes those of Triton.
+    refused.
     """
     from mom_eval.evalsuite.bench.training import bench_training
     from mom_eval.results.bench import as_json as in_json

@@ -110,5 +110,6 @@ def _forward(
 
 def run_delta_gates(a: Tensor, b: Tensor, by: TimeStep) -> tuple[Tensor, Tensor]:
     """`delta_gates` of what it has checked, with a gradient where one will be asked for."""
-    run = _DeltaGates.apply if wants_gradient((a, b, by.A_log, by.dt_bias)) else _forward
-    return run(a, b, *by)
+    A_log, dt_bias = by.A_log.contiguous(), by.dt_bias.contiguous()
+    run = _DeltaGates.apply if wants_gradient((a, b, A_log, dt_bias)) else _forward
+    return run(a, b, A_log, dt_bias, by.most)

@@ -78,9 +78,8 @@ class _LinearCrossEntropy(Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        by = grad_outputs[0].view(
-            1
-        )  # of no axis, it would be rounded to the type of what it scales
+        # Of no axis it would be rounded to the type of what it scales.
+        by = grad_outputs[0].view(1)
         found = zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         return *(None if dy is None else _scaled(dy, by, dtype) for dy, dtype in found), None
 

@@ -138,7 +138,8 @@ def run_conv_delta_step(
     o = v.new_empty(rows * max(1, top_k + (own is not None)), HV, V)
     BK, BV = power_of_2(K), value_block(K, V)
     _conv_delta_step[(cdiv(V, BV), HV, o.shape[0])](
-        q, k, v, *strengths, *mine, weight.contiguous(), weight if bias is None else bias,
+        q, k, v, *strengths, *mine, weight.contiguous(),
+        weight if bias is None else bias.contiguous(),
         *((weight, weight) if soft is None else soft[:2]), ring, state, o,
         slots.contiguous(), seen.contiguous(), logits, K**-0.5, L2_EPS,
         1.0 if soft is None else float(soft.most),

@@ -129,7 +129,8 @@ def run_combine_norm(
     if L:
         _combine_norm[(cdiv(L * HV, rows),)](
             x, weights.contiguous(), weights if row is None else row.contiguous(),
-            x if onto is None else onto.contiguous(), x if weight is None else weight, given, y,
+            x if onto is None else onto.contiguous(),
+            x if weight is None else weight.contiguous(), given, y,
             L * HV, HV, eps, given.stride(0) // unit, given.stride(1),
             V=V, BV=BV, ROWS=rows, TOP_K=top_k, ROW=row is not None,
             ONTO=own or onto is not None, WEIGHT=weight is not None,
@@ -157,7 +158,7 @@ def run_norm(
     unit = row_unit(x, given)
     if vectors:
         _norm[(cdiv(vectors, rows),)](
-            x, x if weight is None else weight, given, y, vectors, B, eps,
+            x, x if weight is None else weight.contiguous(), given, y, vectors, B, eps,
             x.stride(0) // unit, x.stride(1), given.stride(0) // unit, given.stride(1),
             D=D, BD=BD, ROWS=rows, MEAN=mean, WEIGHT=weight is not None,
             ACT=0 if gate is None else ACTIVATIONS[activation], UNIT=unit, num_warps=4,

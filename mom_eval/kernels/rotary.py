@@ -9,7 +9,7 @@ The sines and cosines are made once a call of the model (`rotations`) and read b
 import torch
 from torch import Tensor
 
-from mom_eval.kernels.choose import takes_triton
+from mom_eval.kernels.choose import takes_triton, wants_gradient
 from mom_eval.kernels.shapes import Axes
 
 
@@ -60,7 +60,8 @@ def rotary(x: Tensor, turns: Tensor, *, impl: str = "auto") -> Tensor:
     axes = Axes()
     axes.check("x", x, "L H K")
     _check_turns(turns, axes)
-    if takes_triton("rotary", impl, (x, turns), backward=True):
+    limit = "it has no gradient of turns" if wants_gradient((turns,)) else None
+    if takes_triton("rotary", impl, (x, turns), limit, backward=True):
         from mom_eval.kernels.rotary_backward import differentiable_rotary
 
         return differentiable_rotary(x, turns)

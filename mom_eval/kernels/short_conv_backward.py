@@ -116,7 +116,7 @@ def gradients(
     nothing = given.x[0]
     conv_grad[(runs.places, given.blocks)](
         *given.x, *given.sent, given.token, *every_part(dy), *every_part(dx),
-        weight.contiguous(), nothing if bias is None else bias,
+        weight.contiguous(), nothing if bias is None else bias.contiguous(),
         nothing if ring is None else ring.contiguous(),
         grid.first if seen is None else seen.contiguous(),
         nothing if dkept is None else dkept.contiguous(), dring, sums, *runs,

@@ -267,7 +267,7 @@ def convolved_triton(
     y = [part.new_empty(length, part.shape[1]) for part in given.x[: len(x)]]
     _convolve[(grid.places + N, given.blocks)](
         *given.x, *given.sent, given.token, *every_part(y),
-        weight.contiguous(), weight if bias is None else bias, ring.contiguous(), kept,
+        weight.contiguous(), weight if bias is None else bias.contiguous(), ring.contiguous(), kept,
         seen.contiguous(), *grid, L2_EPS, N, grid.places, given.own, int(past), *given.row_sizes,
         W=weight.shape[1], BIAS=bias is not None, SILU=activation == "silu", num_warps=4,
         **given.meta,

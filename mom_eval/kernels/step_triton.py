@@ -137,8 +137,8 @@ def run_conv_step(
     x, y = rows_of(x), x.new_empty(rows, D)
     BD = min(512, power_of_2(D))
     _conv_step[(cdiv(D, BD), rows)](
-        x, weight.contiguous(), weight if bias is None else bias, y, ring, times, slots,
-        x.stride(0), D, W=weight.shape[1], BIAS=bias is not None, SILU=activation == "silu",
+        x, weight.contiguous(), weight if bias is None else bias.contiguous(), y, ring, times,
+        slots, x.stride(0), D, W=weight.shape[1], BIAS=bias is not None, SILU=activation == "silu",
         BD=BD, num_warps=4,
     )  # fmt: skip
     return y

@@ -17,6 +17,7 @@ from mom_eval.kernels import (
     rms_norm,
     route,
     router,
+    short_conv,
     swiglu,
     take,
 )
@@ -185,6 +186,29 @@ def test_gates(relative, L, dtype):
         ),
         relative, BOUND[dtype], columns=columns, A_log=torch.randn(5), bias=torch.randn(5),
     )  # fmt: skip
+
+
+def test_weights_need_not_lie_close(relative):
+    """Every second number of a vector."""
+    x, w, bias = torch.randn(9, 60), torch.randn(120), torch.randn(120)
+    taps, segments = torch.randn(60, 4), torch.tensor([0, 9], device=DEVICE)
+
+    def convolved(x, taps, bias):
+        y, _ = short_conv(x, taps, bias=bias[::2], activation="silu", cu_seqlens=segments)
+        return y
+
+    def gated(x, w, bias):
+        g, beta = delta_gates(x[:, :30], x[:, 30:], TimeStep(w[:60:2], bias[:60:2]))
+        return torch.cat([g, beta])
+
+    def combined(x, w):
+        y, weights = x.unflatten(1, (1, 60)), torch.ones(9, 1, device=DEVICE).to(x)
+        return combine_norm(y, weights, None, None, w[::2], eps=0.3)
+
+    check(lambda x, w: rms_norm(x, w[::2], eps=1e-5), relative, 1e-5, x=x, w=w)
+    check(combined, relative, 1e-5, x=x, w=w)
+    check(gated, relative, 1e-5, x=x, w=w, bias=bias)
+    check(convolved, relative, 1e-5, x=x, taps=taps, bias=bias)
 
 
 @pytest.mark.parametrize("name", MODELS)

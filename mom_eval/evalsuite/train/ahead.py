@@ -5,12 +5,14 @@ documents. torch's `DataLoader` makes them in as many processes as there are; si
 function of a number, it does not matter which of them makes what.
 """
 
+import signal
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
 
+from mom_eval.errors import MomEvalError
 from mom_eval.evalsuite.train.documents import Document
 
 AHEAD = 2
@@ -23,7 +25,7 @@ class Ahead:
     def __init__(self, document: Callable[[int], Document], together: int, workers: int) -> None:
         """`together`: documents of a lot, which one process makes; it begins with the first."""
         self._lots, self._workers = _Lots(document, together), workers
-        self._loader: Iterator[list[Document]] | None = None
+        self._loader: Iterator[Any] | None = None
         self._here = -1
         self._lot: list[Document] = []
 
@@ -31,12 +33,22 @@ class Ahead:
         """Number n."""
         lot, place = divmod(n, self._lots.together)
         if lot != self._here:
-            if self._loader is None or lot != self._here + 1:
-                self._loader = self._begin(lot)
-            self._lot, self._here = next(self._loader), lot
+            self._lot, self._here = self._next(lot), lot
         return self._lot[place]
 
-    def _begin(self, lot: int) -> Iterator[list[Document]]:
+    def _next(self, lot: int) -> list[Document]:
+        if self._loader is None or lot != self._here + 1:
+            self._loader = self._begin(lot)
+        found = next(self._loader)
+        if isinstance(found, MomEvalError):
+            raise found
+        return found
+
+    def close(self) -> None:
+        """End the processes."""
+        self._loader = None
+
+    def _begin(self, lot: int) -> Iterator[Any]:
         return iter(
             DataLoader(
                 self._lots,
@@ -46,6 +58,7 @@ class Ahead:
                 num_workers=self._workers,
                 prefetch_factor=AHEAD,
                 collate_fn=_as_they_are,
+                worker_init_fn=_undisturbed,
                 # What documents are made of is not sent, it is there.
                 multiprocessing_context="fork",
             )
@@ -56,9 +69,19 @@ class _Lots(Dataset):
     def __init__(self, document: Callable[[int], Document], together: int) -> None:
         self._document, self.together = document, together
 
-    def __getitem__(self, index: Any) -> list[Document]:
+    def __getitem__(self, index: Any) -> Any:
+        """A lot, or what is wrong with it: raised in another process it would come as a trace."""
         first = index * self.together
-        return [self._document(n) for n in range(first, first + self.together)]
+        try:
+            return [self._document(n) for n in range(first, first + self.together)]
+        except MomEvalError as error:
+            return error
+
+
+def _undisturbed(worker: int) -> None:
+    """A signal to end reaches all processes; what it asks for is that the step be done."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_they_are(lot: Any) -> Any:

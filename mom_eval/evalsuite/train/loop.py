@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing import get_all_start_methods
 from pathlib import Path
@@ -29,6 +29,7 @@ from mom_eval.evalsuite.train.mixture import Batch, Mixture
 from mom_eval.evalsuite.train.optimizer import Optimizer, rate
 from mom_eval.evalsuite.train.progress import training_bar
 from mom_eval.models import LM, cast, load
+from mom_eval.models.ahead import compile_gradients
 from mom_eval.models.balance import load_balance, z_loss
 from mom_eval.tasks.tokens import HFTokens, load_tokens
 
@@ -91,7 +92,7 @@ def train(
         )
     folder.open(file)
     folder.cut(begin)
-    with _stopping() as stop:
+    with closing(trainer.mixture), _stopping() as stop:
         trainer.run(begin, stop, trainer.profiler() if profile else nullcontext())
     return Trained(config.train.steps, trainer.checkpoint)
 
@@ -148,7 +149,7 @@ class Trainer:
         with training_bar(total, begin) as bar, profiler as profile:
             for step in range(begin + 1, total + 1):
                 start, before = time.monotonic(), self.read
-                losses, norm = self.step(step)
+                losses, norm = self.step(step, stop)
                 speed = (self.read - before) / (time.monotonic() - start)
                 self._record(step, losses, norm, speed)
                 bar.advance(losses.loss, speed)
@@ -160,7 +161,7 @@ class Trainer:
                 if stop.asked and step < total:
                     raise Interrupted(f"stopped and saved after step {step:,} of {total:,}")
 
-    def step(self, step: int) -> tuple[Losses, float]:
+    def step(self, step: int, stop: "Stop") -> tuple[Losses, float]:
         """Step 1, 2, ...: forward, backward and the optimizer's; gradients' norm."""
         batches, self.drawn = self._ahead or self._draw()
         # Labels, not batches, weigh alike: so it is one big batch, however it is cut.
@@ -175,7 +176,8 @@ class Trainer:
                 parts.append(torch.stack([part.detach(), balance.detach()]))
                 self.read += len(batch.tokens)
             # While a GPU works.
-            self._ahead = None if step == self.training.steps else self._draw()
+            last = stop.asked or step == self.training.steps
+            self._ahead = None if last else self._draw()
             losses = Losses(*torch.stack(parts).sum(0).tolist())
             self._check(losses.loss, "loss", step)
             norm = self.optimizer.step(step - 1)
@@ -304,7 +306,8 @@ def _model(config: Config, device: str, tokens: HFTokens | None) -> tuple[LM, HF
             f" vocabulary {vocab:,}; set vocab_size = {len(tokens.tokenizer)}"
         )
     lm.kernels, lm.recompute = config.train.kernels, config.train.recompute
-    return lm.train(), tokens
+    compile_gradients(lm.train())
+    return lm, tokens
 
 
 def _workers(device: str) -> int:

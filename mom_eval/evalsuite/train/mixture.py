@@ -1,7 +1,6 @@
 """Packed batches out of several sources, by weight and in an order that a seed decides."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -56,11 +55,16 @@ class Mixture:
         self, readers: Sequence[Reader], weights: Sequence[float], seed: int, workers: int = 0
     ) -> None:
         """`weights` are relative to their sum; `workers` processes make what takes long."""
-        self.readers = [_made_ahead(reader, readers, workers) for reader in readers]
+        each = workers // max(1, sum(reader.together is not None for reader in readers))
+        self.ahead = [
+            Ahead(reader.document, reader.together, each) if reader.together and each else None
+            for reader in readers
+        ]
+        self.readers = readers
         self.weights, self.seed = weights, seed
         self.drawn = [(0, 0)] * len(readers)
         """Documents and tokens drawn so far, of each source."""
-        self._order = lru_cache(maxsize=len(readers))(self._new_order)
+        self._orders: dict[int, tuple[int, np.ndarray]] = {}
 
     def batch(self, tokens: int, *, once: bool = False) -> Batch:
         """Documents of `tokens` tokens; the last one may reach beyond.
@@ -73,6 +77,12 @@ class Mixture:
             documents.append(self._next())
             left -= len(documents[-1].tokens)
         return pack(documents)
+
+    def close(self) -> None:
+        """End the processes."""
+        for ahead in self.ahead:
+            if ahead is not None:
+                ahead.close()
 
     def _next(self) -> Document:
         """From the source that lacks most of its share."""
@@ -87,20 +97,13 @@ class Mixture:
 
     def _document(self, which: int, number: int) -> Document:
         reader = self.readers[which]
+        ahead = self.ahead[which]
+        if ahead is not None:
+            return ahead.document(number)
         if reader.documents is None:
             return reader.document(number)
         turn, place = divmod(number, reader.documents)
-        return reader.document(int(self._order(which, turn)[place]))
-
-    def _new_order(self, which: int, turn: int) -> np.ndarray:
-        documents = self.readers[which].documents
-        assert documents is not None
-        return np.random.default_rng([self.seed, which, turn]).permutation(documents)
-
-
-def _made_ahead(reader: Reader, readers: Sequence[Reader], workers: int) -> Reader:
-    """The reader, with its share of the processes if it needs any."""
-    each = workers // max(1, sum(one.together is not None for one in readers))
-    if reader.together is None or not each:
-        return reader
-    return reader._replace(document=Ahead(reader.document, reader.together, each).document)
+        if self._orders.get(which, (None,))[0] != turn:
+            draw = np.random.default_rng([self.seed, which, turn])
+            self._orders[which] = turn, draw.permutation(reader.documents)
+        return reader.document(int(self._orders[which][1][place]))

@@ -18,6 +18,8 @@ from mom_eval.tasks.tokens import HFTokens
 
 BLOCK = 256
 """MQAR examples that are made at once."""
+PARTS = 64
+"""Documents of a text that are tokenized at once, by all of the library's threads."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +50,7 @@ class TextSource:
         """Read and tokenize the whole file; no piece spans two documents."""
         assert tokens is not None
         about = {"sha256": files.sha256(Path(self.file)), "tokenizer": tokens.sha256}
-        about |= {"length": self.length, "separator": self.separator}
+        about |= {"length": self.length, "separator": self.separator, "end": _end(tokens)}
         found = kept(about, lambda: self._pieces(tokens))
         if not found.documents:
             raise DataError(f"{self.file} holds a single token; nothing follows it")
@@ -57,14 +59,13 @@ class TextSource:
     def _pieces(self, tokens: HFTokens) -> Tokenized:
         text = read_text(Path(self.file))
         parts = list(filter(None, text.split(self.separator) if self.separator else [text]))
-        eos = getattr(tokens.tokenizer, "eos_token_id", None)
-        # All at once: the library's threads share them.
-        every = tokens.tokenizer(parts, add_special_tokens=False)["input_ids"] if parts else []
-        pieces = []
-        for part in every:
-            ids = [*part, *([] if eos is None else [eos])]
-            starts = range(0, len(ids) - 1, self.length)
-            pieces += [(ids[start : start + self.length + 1], 0) for start in starts]
+        end, pieces = _end(tokens), []
+        for first in range(0, len(parts), PARTS):
+            some = parts[first : first + PARTS]
+            for part in tokens.tokenizer(some, add_special_tokens=False)["input_ids"]:
+                ids = np.array([*part, *([] if end is None else [end])], np.uint32)
+                starts = range(0, len(ids) - 1, self.length)
+                pieces += [(ids[start : start + self.length + 1], 0) for start in starts]
         return joined(pieces)
 
 
@@ -101,6 +102,11 @@ class MqarSource:
             return Document(examples[n % BLOCK], labels[n % BLOCK])
 
         return Reader(None, document)
+
+
+def _end(tokens: HFTokens) -> int | None:
+    """What ends a document, if the tokenizer has it."""
+    return getattr(tokens.tokenizer, "eos_token_id", None)
 
 
 KINDS = {kind.kind: kind for kind in (TextSource, RecallSource, MqarSource)}

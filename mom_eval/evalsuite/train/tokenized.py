@@ -9,8 +9,9 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 import mom_eval.tasks
 from mom_eval.evalsuite.train.documents import Document
-from mom_eval.tasks.mqar import IGNORE, Ids
+from mom_eval.tasks.mqar import IGNORE
 
 CACHE = "tokens"
 
@@ -48,15 +49,14 @@ class Tokenized(NamedTuple):
         return Document(ids[:-1], labels)
 
 
-def joined(documents: Iterable[tuple[Ids | list[int], int]], left_out: int = 0) -> Tokenized:
+def joined(documents: Sequence[tuple[NDArray[Any], int]], left_out: int = 0) -> Tokenized:
     """Of the ids of each, and which of its labels is the first that is asked for."""
-    some = list(documents)
-    ends = np.cumsum([0, *(len(ids) for ids, _ in some)], dtype=np.int64)
-    largest = max((int(np.max(ids, initial=0)) for ids, _ in some), default=0)
+    ends = np.cumsum([0, *(len(ids) for ids, _ in documents)], dtype=np.int64)
+    largest = max((int(ids.max(initial=0)) for ids, _ in documents), default=0)
     flat = np.empty(ends[-1], np.uint16 if largest < 1 << 16 else np.uint32)
-    for (ids, _), end in zip(some, ends[1:], strict=True):
+    for (ids, _), end in zip(documents, ends[1:], strict=True):
         flat[end - len(ids) : end] = ids
-    return Tokenized(flat, ends, np.array([asked for _, asked in some], np.int64), left_out)
+    return Tokenized(flat, ends, np.array([asked for _, asked in documents], np.int64), left_out)
 
 
 def kept(about: Mapping[str, Any], make: Callable[[], Tokenized]) -> Tokenized:
@@ -82,9 +82,11 @@ def _keep(path: Path, made: Tokenized) -> None:
     """Whole or not at all; where nothing can be written it is made anew next time."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            np.savez(file, **made._asdict())
-        Path(file.name).replace(path)
+        # Goes with its folder, whatever happens to it.
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            np.savez(part, **made._asdict())
+            part.replace(path)
     except OSError:
         return
 
@@ -101,7 +103,8 @@ def _name(about: Mapping[str, Any]) -> str:
 
 @lru_cache
 def _code() -> str:
-    """A hash over what makes prompts and documents, and this file."""
+    """A hash over what makes prompts and documents, with the version of what makes tokens."""
     folders = (Path(mom_eval.tasks.__file__).parent, Path(__file__).parent)
     files = sorted(path for folder in folders for path in folder.rglob("*.py"))
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+    parts = [version("tokenizers").encode(), *(path.read_bytes() for path in files)]
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()

@@ -21,7 +21,7 @@ from mom_eval.evalsuite.train import Interrupted, read, train
 from mom_eval.evalsuite.train.documents import Reader
 from mom_eval.evalsuite.train.folder import Folder
 from mom_eval.evalsuite.train.heldout import Heldout
-from mom_eval.evalsuite.train.loop import Trainer
+from mom_eval.evalsuite.train.loop import Stop, Trainer
 from mom_eval.evalsuite.train.optimizer import decayed
 from mom_eval.models import LM, load, save
 from mom_eval.models.balance import load_balance, z_loss
@@ -86,7 +86,7 @@ def test_a_step_is_the_gradient_of_the_mean_over_all_labels(config, tmp_path):
     (loss + extra).backward()
     norm = torch.nn.utils.clip_grad_norm_(lm.parameters(), 1.0)
     adam.step()
-    losses, found = one.step(1)
+    losses, found = one.step(1, Stop())
     assert losses.loss == pytest.approx(loss.item(), rel=1e-5)
     assert losses.balance == pytest.approx(extra.item(), rel=1e-5)
     assert found == pytest.approx(float(norm), rel=1e-4)
@@ -150,7 +150,7 @@ def test_bfloat16_keeps_steps_that_it_could_not_hold(config, tmp_path):
     one = trainer(small, tmp_path, lm)
     before = {name: weight.clone() for name, weight in one.optimizer.weights.items()}
     for step in (1, 2, 3):
-        losses, _ = one.step(step)
+        losses, _ = one.step(step, Stop())
         assert math.isfinite(losses.loss)
     changed = [not torch.equal(before[name], w) for name, w in one.optimizer.weights.items()]
     assert all(changed)
@@ -182,7 +182,7 @@ def test_a_gradient_that_is_no_number_changes_no_weight(config, tmp_path):
     before = {name: weight.clone() for name, weight in one.optimizer.weights.items()}
     one.lm.norm.weight.register_hook(lambda gradient: gradient * float("inf"))
     with pytest.raises(RunError, match="the gradients' norm is no number at step 1; take a lower"):
-        one.step(1)
+        one.step(1, Stop())
     assert all(torch.equal(before[name], w) for name, w in one.optimizer.weights.items())
 
 

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import multiprocessing
+from copy import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -178,13 +180,18 @@ def test_what_a_file_gives_is_kept_until_it_or_a_setting_changes(tmp_path, token
             assert all(map(np.array_equal, first.document(n), again.document(n)))
         with pytest.raises(AssertionError):
             opened(TextSource(file=str(path), length=17), tokens)
+        other = copy(tokens)
+        other.tokenizer = copy(tokens.tokenizer)
+        other.tokenizer.eos_token = "e"
+        with pytest.raises(AssertionError):
+            opened(TextSource(file=str(path), length=16), other)
         path.write_text("The device is no meter. " * 9)
         with pytest.raises(AssertionError):
             opened(TextSource(file=str(path), length=16), tokens)
 
 
 def test_what_is_kept_and_broken_is_made_anew(tmp_path, monkeypatch):
-    made = tokenized.joined([([1, 2, 70_000], 1), ([5, 6], 0)], left_out=3)
+    made = tokenized.joined([(np.array([1, 2, 70_000]), 1), (np.array([5, 6]), 0)], 3)
     assert tokenized.kept({"a": 1}, lambda: made) is made
     (path,) = tokenized._folder().iterdir()
     found = tokenized.kept({"a": 1}, never)
@@ -194,12 +201,13 @@ def test_what_is_kept_and_broken_is_made_anew(tmp_path, monkeypatch):
     for broken in (b"", path.read_bytes()[:-30], b"PK"):
         path.write_bytes(broken)
         assert tokenized.kept({"a": 1}, lambda: made) is made
+    assert [one.name for one in tokenized._folder().iterdir()] == [path.name]
     monkeypatch.setenv("XDG_CACHE_HOME", str(path))
     assert tokenized.kept({"a": 1}, lambda: made) is made
 
 
 def test_what_is_kept_hangs_on_the_code(monkeypatch):
-    made = tokenized.joined([([1, 2], 0)])
+    made = tokenized.joined([(np.array([1, 2]), 0)])
     tokenized.kept({"a": 1}, lambda: made)
     monkeypatch.setattr(tokenized, "_code", lambda: "other")
     assert tokenized.kept({"a": 1}, lambda: made) is made
@@ -302,6 +310,7 @@ def test_other_processes_make_the_same_documents_in_the_same_order(tokens):
     reader = opened(source, tokens)
     assert reader.together is not None
     mixtures = [Mixture([opened(source, tokens)], [1.0], 0, workers) for workers in (0, 2)]
+    assert not multiprocessing.active_children()
     for drawn in (0, reader.together - 1, 5 * reader.together + 3, 0):
         batches = []
         for mixture in mixtures:
@@ -309,3 +318,20 @@ def test_other_processes_make_the_same_documents_in_the_same_order(tokens):
             batches.append([mixture.batch(3000) for _ in range(4)])
         for one, other in zip(*batches, strict=True):
             assert all(map(torch.equal, one, other))
+        assert len(multiprocessing.active_children()) == 2
+    # A signal to end, which reaches them too: what is asked for still comes.
+    for child in multiprocessing.active_children():
+        child.terminate()
+    batches = [[mixture.batch(3000) for _ in range(60)] for mixture in mixtures]
+    for one, other in zip(*batches, strict=True):
+        assert all(map(torch.equal, one, other))
+    mixtures[1].close()
+    assert not multiprocessing.active_children()
+
+
+def test_what_is_wrong_in_another_process_is_one_sentence(tokens):
+    source = RecallSource(data="sample", length=96, tasks=("triviaqa",))
+    mixture = Mixture([opened(source, tokens)], [1.0], 0, 1)
+    with pytest.raises(SettingError, match=r"^prompts of 96 tokens hold too few .* to triviaqa"):
+        mixture.batch(10)
+    mixture.close()
