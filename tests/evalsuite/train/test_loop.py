@@ -218,10 +218,10 @@ def wait_for_lines(path, lines, process):
 def test_an_interruption_ends_the_step_and_saves(config, small, tmp_path, number, monkeypatch):
     step = Trainer.step
 
-    def interrupted(self, place):
+    def interrupted(self, place, stop):
         if place == 6:
             os.kill(os.getpid(), number)
-        return step(self, place)
+        return step(self, place, stop)
 
     monkeypatch.setattr(Trainer, "step", interrupted)
     path, before = small(), signal.getsignal(number)
