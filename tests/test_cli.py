@@ -55,6 +55,14 @@ def test_a_run_prints_its_table_and_names_its_files(done, tmp_path):
     assert (tmp_path / "runs" / "leaderboard.csv").read_text().startswith("board")
 
 
+def test_single_questions_of_finished_runs(cli, done, tmp_path):
+    shown = cli("samples", tmp_path / "runs", "--task", "fda", "--wrong", "--limit", 1)
+    assert shown.exit_code == 0, shown.output
+    assert "tiny-llama  wrong" in shown.stdout
+    assert "1 of 2 questions; --limit shows more" in shown.stdout
+    assert cli("samples", tmp_path / "runs", "--right").stdout == "0 questions\n"
+
+
 @pytest.mark.parametrize("form", ["md", "csv", "json"])
 def test_leaderboard_of_finished_runs(cli, done, tmp_path, form):
     result = cli("leaderboard", tmp_path / "runs", "--format", form, "--out", tmp_path / "board")

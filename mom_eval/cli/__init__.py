@@ -14,6 +14,7 @@ from mom_eval.cli.mqar import mqar
 from mom_eval.cli.ppl import ppl
 from mom_eval.cli.routing import routing
 from mom_eval.cli.run import run
+from mom_eval.cli.samples import samples
 from mom_eval.cli.train import train
 from mom_eval.errors import MomEvalError
 
@@ -42,5 +43,8 @@ def main() -> None:
     """How well a language model recalls what stands in a document, and how sure that is."""
 
 
-for command in (run, mqar, train, tasks, data, leaderboard, models, ppl, routing, bench, doctor):
+_COMMANDS = (
+    run, samples, mqar, train, tasks, data, leaderboard, models, ppl, routing, bench, doctor
+)  # fmt: skip
+for command in _COMMANDS:
     main.add_command(command)

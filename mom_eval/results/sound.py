@@ -72,6 +72,15 @@ def check_line(line: Any, kind: str, where: str) -> None:
     _check(line, _LM_EVAL_LINE if kind == "lm-eval" else _LINE, where)
 
 
+def check_sample(line: Mapping[str, Any], where: str) -> None:
+    """Refuse a line whose texts could not be shown.
+
+    Raises:
+        RunError: which field is missing or of another type.
+    """
+    _check(line, {"question": (str,), "answers": (list,), "output": (str,)}, where)
+
+
 _MEND = "the folder was changed by hand or by another version: remove it and run again"
 
 
