@@ -3,7 +3,7 @@
 import gzip
 import json
 import multiprocessing
-from copy import copy
+from copy import copy, deepcopy
 from types import SimpleNamespace
 
 import numpy as np
@@ -181,7 +181,7 @@ def test_what_a_file_gives_is_kept_until_it_or_a_setting_changes(tmp_path, token
         with pytest.raises(AssertionError):
             opened(TextSource(file=str(path), length=17), tokens)
         other = copy(tokens)
-        other.tokenizer = copy(tokens.tokenizer)
+        other.tokenizer = deepcopy(tokens.tokenizer)
         other.tokenizer.eos_token = "e"
         with pytest.raises(AssertionError):
             opened(TextSource(file=str(path), length=16), other)
