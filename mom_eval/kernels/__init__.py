@@ -6,7 +6,7 @@ from mom_eval.kernels.choose import KERNELS, preferring, takes_triton
 from mom_eval.kernels.chunk_grid import ChunkGrid, chunk_grid
 from mom_eval.kernels.combine_norm import combine_norm
 from mom_eval.kernels.few_rows import add_norm_linear, add_norm_swiglu, few_linear
-from mom_eval.kernels.gated_delta import MAX_K_BACKWARD, MAX_K_BACKWARD_32, gated_delta
+from mom_eval.kernels.gated_delta import gated_delta, most_keys
 from mom_eval.kernels.gated_slot import gated_slot
 from mom_eval.kernels.gates import TimeStep, delta_gates
 from mom_eval.kernels.linear_cross_entropy import label_scores, linear_cross_entropy
@@ -34,8 +34,6 @@ from mom_eval.kernels.swiglu import swiglu
 
 __all__ = [
     "KERNELS",
-    "MAX_K_BACKWARD",
-    "MAX_K_BACKWARD_32",
     "ChunkGrid",
     "Joined",
     "Own",
@@ -66,6 +64,7 @@ __all__ = [
     "l2_norm",
     "label_scores",
     "linear_cross_entropy",
+    "most_keys",
     "preferring",
     "read_out_step",
     "rms_norm",

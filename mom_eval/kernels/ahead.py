@@ -69,7 +69,12 @@ def compiling() -> Iterator[None]:
 
     here = torch.cuda.set_device, (torch.cuda.current_device(),)
     with ThreadPoolExecutor(os.cpu_count(), "triton", *here) as threads:
-        with AsyncCompileMode(threads), unlaunched():
+        # A backward pass in a thread of its own would know nothing of this.
+        with (
+            AsyncCompileMode(threads),
+            unlaunched(),
+            torch.autograd.set_multithreading_enabled(False),
+        ):
             JITFunction.run = compile_only
             try:
                 yield

@@ -13,6 +13,7 @@ channel; DeltaNet (2406.06484) a beta; Gated DeltaNet (2412.06464) a g a head an
 
 from typing import Final
 
+import torch
 from torch import Tensor
 
 from mom_eval.kernels.choose import takes_triton, wants_gradient
@@ -80,7 +81,7 @@ def gated_delta(
         state = checked_state(state, axes, "N HV K V", v)
     scale = float(axes["K"] ** -0.5 if scale is None else scale)
     given = (v, q, k, g, beta, state)
-    limit = too_wide(axes["K"], _most(q, wants_gradient(given)))
+    limit = too_wide(axes["K"], most_keys(q.dtype) if wants_gradient(given) else MAX_K)
     if takes_triton("gated_delta", impl, given, limit, backward=True):
         from mom_eval.kernels.gated_delta_backward import run_gated_delta
 
@@ -99,11 +100,9 @@ def gated_delta(
     return o.to(v.dtype), state
 
 
-def _most(q: Tensor, backward: bool) -> int:
-    """The largest K of Triton's kernels, with or without gradients."""
-    if not backward:
-        return MAX_K
-    return MAX_K_BACKWARD if q.element_size() == 2 else MAX_K_BACKWARD_32
+def most_keys(dtype: torch.dtype) -> int:
+    """The largest K of which the Triton kernels have gradients in a type."""
+    return MAX_K_BACKWARD if dtype.itemsize == 2 else MAX_K_BACKWARD_32
 
 
 def too_wide(K: int, most: int = MAX_K) -> str | None:

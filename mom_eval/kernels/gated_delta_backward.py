@@ -56,6 +56,21 @@ def run_gated_delta(
     return run(q, k, v, g, beta, scale, state, grid or lay_chunks(segments, len(v)))
 
 
+class _Given(NamedTuple):
+    """What the kernels are given; what is absent is some tensor that they do not read."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    g: Tensor
+    beta: Tensor
+    do: Tensor
+    gate: int
+    delta: bool
+    scale: float
+    grid: ChunkGrid
+
+
 class _Walked(NamedTuple):
     """What `states` and `slopes` write; see there."""
 
@@ -85,30 +100,17 @@ def gradients(
     """
     (H, HV), (q, k, v), delta = (q.shape[1], v.shape[1]), operands(q, k, v), beta is not None
     gate, ready = prepared(q, k, g, beta, HV, grid, unit=True)
-    # Where there is no beta or no g the kernels take a pointer and read nothing behind it.
     strength, gates = (q if x is None else rows_of(x) for x in (beta, g))
-    do = do.contiguous()
-    w = _walked(ready, v, strength, state, do, behind, gate, delta, scale, grid)
+    given = _Given(q, k, v, gates, strength, do.contiguous(), gate, delta, scale, grid)
+    w = _walked(given, ready, state, behind)
     run = _by_channel if gate == CHANNEL.value else _by_head
-    dq, dk, dv, dg, dbeta = run(q, k, v, gates, strength, do, ready, w, gate, delta, scale, grid)
+    dq, dk, dv, dg, dbeta = run(given, ready, w)
     return _of_key_heads(dq, H), _of_key_heads(dk, H), dv, dg, dbeta, w.before
 
 
-def _by_head(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    g: Tensor,
-    beta: Tensor,
-    do: Tensor,
-    ready: Ready,
-    w: _Walked,
-    gate: int,
-    delta: bool,
-    scale: float,
-    grid: ChunkGrid,
-) -> tuple[Tensor, ...]:
+def _by_head(given: _Given, ready: Ready, w: _Walked) -> tuple[Tensor, ...]:
     """Of q, k, v, g and beta, where the decay is one a head or there is none."""
+    q, k, v, _, beta, do, gate, delta, scale, grid = given
     (L, H, K), (HV, V), N = q.shape, v.shape[1:], grid.cu_seqlens.shape[0] - 1
     dq, dk = (q.new_empty(L, HV, K) for _ in range(2))
     dv = torch.empty_like(w.r, dtype=v.dtype) if delta else w.r
@@ -122,21 +124,9 @@ def _by_head(
     return dq, dk, dv, dg, dbeta
 
 
-def _by_channel(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    g: Tensor,
-    beta: Tensor,
-    do: Tensor,
-    ready: Ready,
-    w: _Walked,
-    gate: int,
-    delta: bool,
-    scale: float,
-    grid: ChunkGrid,
-) -> tuple[Tensor, ...]:
+def _by_channel(given: _Given, ready: Ready, w: _Walked) -> tuple[Tensor, ...]:
     """The same, where every key channel decays by itself."""
+    q, k, v, g, beta, do, _, delta, scale, grid = given
     (L, H, K), (HV, V), N = q.shape, v.shape[1:], grid.cu_seqlens.shape[0] - 1
     dq, dk = (q.new_empty(L, HV, K) for _ in range(2))
     dv = torch.empty_like(w.r, dtype=v.dtype) if delta else w.r
@@ -162,19 +152,9 @@ def _by_channel(
     return dq, dk, dv, dg, of_new + of_beta.sum(0) if delta else of_new
 
 
-def _walked(
-    ready: Ready,
-    v: Tensor,
-    strength: Tensor,
-    state: Tensor | None,
-    do: Tensor,
-    behind: Tensor,
-    gate: int,
-    delta: bool,
-    scale: float,
-    grid: ChunkGrid,
-) -> _Walked:
+def _walked(given: _Given, ready: Ready, state: Tensor | None, behind: Tensor) -> _Walked:
     """Along the chunks, forth and back."""
+    _, _, v, _, strength, do, gate, delta, scale, grid = given
     (L, HV, V), K, N = v.shape, ready.q.shape[-1], grid.cu_seqlens.shape[0] - 1
     H, wide = ready.q.shape[1], power_of_2(K) > 128
     S, dS = (ready.q.new_empty(grid.places, HV, K, V) for _ in range(2))

@@ -22,8 +22,7 @@ def compile_kernels(lm: LM) -> None:
 def compile_gradients(lm: LM) -> None:
     """Compile the kernels of a training step likewise; no parameter may have a gradient yet."""
     if lm.on_triton():
-        # Else the backward pass has a thread of its own, which knows of no compiling.
-        with torch.autograd.set_multithreading_enabled(False), compiling():
+        with compiling():
             few, _ = lm.shallow()
             tokens = torch.zeros(_long(lm), dtype=torch.int64, device=lm.embeddings.weight.device)
             few.nats(tokens, at=tokens[:1], labels=tokens[:1])[0].backward()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mom_eval.kernels import MAX_K_BACKWARD_32
+from mom_eval.kernels import most_keys
 from tests.kernels.conftest import gated_delta_case
 from tests.kernels.triton_cases import DEVICE, GPU, KINDS, poison
 
@@ -21,7 +21,7 @@ def test_gradients_of_the_recurrence(relative, kind, decay, sizes, dtype):
     """Of all inputs and states, several value heads a key head, an empty segment among others."""
     if kind.startswith("none") and decay != "mild":
         pytest.skip("no decay")
-    if dtype == torch.float32 and sizes[2] > MAX_K_BACKWARD_32:
+    if sizes[2] > most_keys(dtype):
         pytest.skip("too wide")
     case = gated_delta_case(kind, LENGTHS, decay, sizes).to(DEVICE)
     case.stream.update({name: case.stream[name].to(dtype) for name in ("q", "k", "v")})

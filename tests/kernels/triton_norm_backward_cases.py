@@ -26,8 +26,9 @@ from tests.kernels.triton_cases import DEVICE, GPU, poison
 from tests.models.shapes import CASES, new_model, sequences
 
 LENGTHS = (0, 1, 65)
-# Of weights it is a difference, and may be of one number.
-BOUND = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
+BOUND = {torch.float32: 1e-5, torch.bfloat16: 1.5e-2}
+# What weighs memories is a gate: its gradient is a difference, and may be of one number.
+OF_GATE = {"weights": 4 / 3}
 # Attention and GSA have no Triton gradient.
 MODELS = (
     [name for name in CASES if not name.startswith(("gsa", "transformer", "hybrid"))]
@@ -62,11 +63,13 @@ def check(run, relative, bound, **leaves):
     leaves = {name: x.to(DEVICE) for name, x in leaves.items()}
     truth = gradients(run, {name: x.double() for name, x in leaves.items()}, "torch")
     found = gradients(run, leaves, "triton")
-    again = gradients(run, leaves, "triton") if GPU else found
     for name, x in leaves.items():
         assert found[name].dtype == x.dtype
-        assert torch.equal(found[name], again[name])
-        assert relative(found[name], truth[name]) < bound, name
+        most = bound * (OF_GATE.get(name, 1) if x.dtype == torch.bfloat16 else 1)
+        assert relative(found[name], truth[name]) < most, name
+    if GPU:
+        again = gradients(run, leaves, "triton")
+        assert all(torch.equal(found[name], again[name]) for name in leaves)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -14,13 +14,7 @@ from torch import Tensor
 from mom_eval.errors import SettingError
 from mom_eval.evalsuite.bench.machine import Machine, command
 from mom_eval.evalsuite.bench.ops import OPS, Op, bound, checked_shape, relative
-from mom_eval.kernels import (
-    MAX_K_BACKWARD,
-    MAX_K_BACKWARD_32,
-    compiling,
-    gated_delta,
-    preferring,
-)
+from mom_eval.kernels import compiling, gated_delta, most_keys, preferring
 from mom_eval.results.bench_check import Check, Checked
 
 LENGTHS = (1, 63, 0, 65, 1000)
@@ -138,16 +132,13 @@ class _Case(NamedTuple):
     @property
     def has_gradient(self) -> bool:
         """Is there one of the kernels that are checked? None beside Triton's is."""
-        wide = self.machine.dtype == torch.float32
-        most = MAX_K_BACKWARD_32 if wide else MAX_K_BACKWARD
-        return not self.machine.triton or most >= self.K
+        return not self.machine.triton or most_keys(self.machine.dtype) >= self.K
 
 
 def _compile(cases: Sequence[_Case]) -> None:
     """What Triton has to compile for these, side by side."""
     if cases[0].machine.triton:
-        # Else a gradient's kernels are launched from a thread that knows of no compiling.
-        with torch.autograd.set_multithreading_enabled(False), compiling():
+        with compiling():
             for case in cases:
                 given = _drawn(case)
                 _forward(case, given)
@@ -180,8 +171,8 @@ def _checked(
 ) -> Checked:
     machine = case.machine
     most = bound(machine.dtype, case.op.delta, machine.triton)
-    if what == "gradients":
-        most = max(most, GRADIENT if machine.dtype != torch.float32 else 0.0)
+    if what == "gradients" and machine.dtype != torch.float32:
+        most = GRADIENT
     return Checked(
         op=case.name,
         what=what,
