@@ -5,13 +5,11 @@ seed, so a training that was killed goes on with the same losses; on a CPU to th
 """
 
 import math
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +20,7 @@ from mom_eval.errors import RunError, SettingError
 from mom_eval.evalsuite.checkpoints import find
 from mom_eval.evalsuite.memory import out_of_memory
 from mom_eval.evalsuite.subjects import pick_device
+from mom_eval.evalsuite.train.ahead import spare_cores
 from mom_eval.evalsuite.train.config import Config, Training
 from mom_eval.evalsuite.train.folder import Folder
 from mom_eval.evalsuite.train.heldout import Heldout
@@ -311,10 +310,8 @@ def _model(config: Config, device: str, tokens: HFTokens | None) -> tuple[LM, HF
 
 
 def _workers(device: str) -> int:
-    """Processes that make documents: for a GPU, all cores but two; a CPU trains with its own."""
-    if torch.device(device).type != "cuda" or "fork" not in get_all_start_methods():
-        return 0
-    return max(1, len(os.sched_getaffinity(0)) - 2)
+    """Processes that make documents: a CPU trains with all it has."""
+    return spare_cores() if torch.device(device).type == "cuda" else 0
 
 
 class Stop:

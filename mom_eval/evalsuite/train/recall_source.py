@@ -5,16 +5,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mom_eval.errors import DataError, SettingError
+from mom_eval.evalsuite.train.ahead import in_processes, spare_cores
 from mom_eval.evalsuite.train.documents import Document, Reader, encoded
-from mom_eval.evalsuite.train.tokenized import Tokenized, joined, kept
+from mom_eval.evalsuite.train.tokenized import Tokenized, joined, kept, labelled
 from mom_eval.tasks import TASKS, data, files
-from mom_eval.tasks.mqar import IGNORE, Ids
+from mom_eval.tasks.mqar import Ids
 from mom_eval.tasks.questions import Question, prepare
 from mom_eval.tasks.recall import ANSWER_LENGTH, RECALL
 from mom_eval.tasks.schema import Row
@@ -22,10 +25,12 @@ from mom_eval.tasks.score import contains
 from mom_eval.tasks.setting import Setting
 from mom_eval.tasks.tokens import HFTokens
 
+DOCUMENTS = 32
+"""Synthetic documents that are made at once, a task."""
 QUESTIONS = 32
-"""Synthetic recall questions that are made at once, a task."""
+"""That are drawn on such documents at a time."""
 DRAWS = 64
-"""Of so many at most, until all prompts of a block hold their answers."""
+"""Of so many at most, until a block is full."""
 ROWS = 128
 """Of a file, that a thread makes questions of at once; of whole documents, so a few more."""
 
@@ -47,8 +52,14 @@ class RecallSource:
     length: int
     """Tokens of prompt and answer, as --context-length."""
     tasks: tuple[str, ...] = tuple(TASKS)
+    asked: int = 1
+    """Questions on a document at most. Further ones stand behind the answer to the one before, if
+    their answers are in what the window has left of it; so more is asked of the same tokens."""
+    documents: int | None = None
+    """Of the sample: so many synthetic documents, which are made by all cores at once and kept for
+    other trainings; None: fresh ones without end, made while training."""
     answers_only: bool = False
-    """Whether the loss is taken on the answer alone."""
+    """Whether the loss is taken on answers alone."""
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -58,6 +69,12 @@ class RecallSource:
             raise ValueError(
                 f"length = {self.length}; beside an answer of {ANSWER_LENGTH} tokens it must be"
                 f" {2 * ANSWER_LENGTH} or more"
+            )
+        if self.asked < 1:
+            raise ValueError(f"asked = {self.asked}; it must be 1 or more")
+        if self.documents is not None and (self.documents < 1 or self.data != "sample"):
+            raise ValueError(
+                f"documents = {self.documents}; it must be 1 or more, and is for data = 'sample'"
             )
 
     @property
@@ -100,7 +117,7 @@ class RecallSource:
             )
         about = {"sha256": [found.sha256, None if path is None else files.sha256(path)]}
         about |= {"task": task, "tokenizer": tokens.sha256}
-        about |= {"length": self.length, "answers_only": self.answers_only}
+        about |= {"length": self.length, "asked": self.asked, "answers_only": self.answers_only}
 
         def make() -> Tokenized:
             asked = found.rows if heldout else found.train_rows() or []
@@ -109,7 +126,7 @@ class RecallSource:
             made = _with_answers(_prepared(task, asked, tokens, self._setting))
             # Again in threads, which the tokenizer lets run side by side.
             with ThreadPoolExecutor(os.cpu_count()) as threads:
-                ids = list(threads.map(lambda question: self._ids(question, tokens), made))
+                ids = list(threads.map(lambda some: self._ids(some, tokens), self._lots(made)))
             return joined(ids, len(asked) - len(made))
 
         return kept(about, make)
@@ -118,7 +135,7 @@ class RecallSource:
         split = "test" if heldout else "train"
 
         @lru_cache(maxsize=2)
-        def block(number: int) -> list[Question]:
+        def block(number: int) -> list[list[Question]]:
             made = []
             for task in self.tasks:
                 made += self._block(task, tokens, split, _block_seed(seed, number))
@@ -126,14 +143,30 @@ class RecallSource:
             return [made[place] for place in order]
 
         def document(n: int) -> Document:
-            number, place = divmod(n, QUESTIONS * len(self.tasks))
-            return self._document(block(number)[place], tokens)
+            number, place = divmod(n, DOCUMENTS * len(self.tasks))
+            return labelled(*self._ids(block(number)[place], tokens))
 
-        return Reader(None, document, together=QUESTIONS * len(self.tasks))
+        together = DOCUMENTS * len(self.tasks)
+        wanted = self.documents
+        if wanted is None:
+            return Reader(None, document, together=together)
+        about = {"sample": split, "seed": seed, "documents": wanted, "tasks": self.tasks}
+        about |= {"tokenizer": tokens.sha256, "length": self.length}
+        about |= {"asked": self.asked, "answers_only": self.answers_only}
 
-    def _block(self, task: str, tokens: HFTokens, split: str, seed: int) -> list[Question]:
-        """`QUESTIONS` questions, of as many draws as it takes."""
-        made: list[Question] = []
+        def of_block(number: int) -> list[tuple[Ids, NDArray[np.bool_]]]:
+            return [self._ids(lot, tokens) for lot in block(number)]
+
+        def make() -> Tokenized:
+            blocks = in_processes(of_block, range(-(-wanted // together)), spare_cores())
+            return joined(list(islice(chain.from_iterable(blocks), wanted)))
+
+        found = kept(about, make)
+        return Reader(found.documents, found.document)
+
+    def _block(self, task: str, tokens: HFTokens, split: str, seed: int) -> list[list[Question]]:
+        """Questions on `DOCUMENTS` documents, of as many draws as it takes."""
+        made: list[list[Question]] = []
         for draw in range(DRAWS):
             rows = data.sample.generate(
                 task,
@@ -142,32 +175,50 @@ class RecallSource:
                 questions=QUESTIONS,
                 tokens=max(self.length // 2, data.sample.FEWEST_TOKENS),
             )
-            made += _with_answers(prepare(task, rows, tokens, self._setting).questions)
-            if len(made) >= QUESTIONS:
-                return made[:QUESTIONS]
+            questions = _with_answers(prepare(task, rows, tokens, self._setting).questions)
+            made += self._lots(questions)
+            if len(made) >= DOCUMENTS:
+                return made[:DOCUMENTS]
         raise SettingError(
             f"prompts of {self.length} tokens hold too few of the sample's answers to {task}; take"
             f" a larger length, or leave {task} out of tasks"
         )
 
+    def _lots(self, questions: Sequence[Question]) -> list[list[Question]]:
+        """Those asked one after the other: at most `asked` on one document, in its first window."""
+        of_document: dict[str, list[Question]] = {}
+        for question in questions:
+            of_document.setdefault(question.document_id, []).append(question)
+        lots = []
+        for left in of_document.values():
+            while left:
+                document = left[0].document
+                fit = [one for one in left[1:] if contains(document, one.answers)]
+                lots.append([left[0], *fit[: self.asked - 1]])
+                taken = {one.id for one in lots[-1]}
+                left = [one for one in left if one.id not in taken]
+        return lots
+
     @property
     def _setting(self) -> Setting:
         return Setting(context_length=self.length, keep_dropped=True)
 
-    def _document(self, question: Question, tokens: HFTokens) -> Document:
-        ids, asked = self._ids(question, tokens)
-        labels = ids[1:].copy()
-        labels[:asked] = IGNORE
-        return Document(ids[:-1], labels)
-
-    def _ids(self, question: Question, tokens: HFTokens) -> tuple[Ids, int]:
-        """Prompt and answer, and the first label that is asked for."""
-        ids = encoded(tokens, f"{question.prompt} {question.answers[0]}\n")[: self.length]
+    def _ids(self, lot: Sequence[Question], tokens: HFTokens) -> tuple[Ids, NDArray[np.bool_]]:
+        """Ids of a prompt, its answer and what is asked behind it; whether each is asked for."""
+        text, answers = "", []
+        for place, question in enumerate(lot):
+            text += question.question if place else question.prompt
+            begin = len(text)
+            text += f" {question.answers[0]}\n"
+            answers.append((begin, len(text)))
+        length = self.length + ANSWER_LENGTH * (len(lot) - 1)
         if not self.answers_only:
-            return ids, 0
-        # Some tokenizers join the prompt's end with what follows: the answer begins there.
-        prompt = encoded(tokens, question.prompt)[: len(ids)]
-        return ids, max(0, _common(ids, prompt) - 1)
+            ids = encoded(tokens, text)[:length]
+            return ids, np.ones(len(ids), np.bool_)
+        found, spans = tokens.encode_with_spans(text)
+        # A token that joins the prompt's end with what follows is the answer's first.
+        asked = [any(a < end and b > begin for begin, end in answers) for a, b in spans]
+        return np.array(found[:length], np.int64), np.array(asked[:length], np.bool_)
 
 
 def _check_apart(task: str, rows: Sequence[Row], heldout: Sequence[Row], path: Path) -> None:
@@ -212,12 +263,6 @@ def _with_answers(questions: Sequence[Question]) -> list[Question]:
         if standing:
             out.append(replace(question, answers=(standing[0],)))
     return out
-
-
-def _common(a: Ids, b: Ids) -> int:
-    """How many tokens two texts begin with alike."""
-    same = a[: len(b)] == b[: len(a)]
-    return len(same) if same.all() else int(same.argmin())
 
 
 def _block_seed(seed: int, number: int) -> int:

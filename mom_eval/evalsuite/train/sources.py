@@ -65,7 +65,8 @@ class TextSource:
             for part in tokens.tokenizer(some, add_special_tokens=False)["input_ids"]:
                 ids = np.array([*part, *([] if end is None else [end])], np.uint32)
                 starts = range(0, len(ids) - 1, self.length)
-                pieces += [(ids[start : start + self.length + 1], 0) for start in starts]
+                found = (ids[start : start + self.length + 1] for start in starts)
+                pieces += [(piece, np.ones(len(piece), np.bool_)) for piece in found]
         return joined(pieces)
 
 

@@ -32,31 +32,37 @@ class Tokenized(NamedTuple):
     """[ids] of a type as small as they allow."""
     ends: NDArray[np.int64]
     """[N + 1], where each document begins and the last ends."""
-    asked: NDArray[np.int64]
-    """[N], the first label of each that is asked for."""
+    asked: NDArray[np.bool_]
+    """[ids], whether the loss is taken on a token."""
     left_out: int = 0
 
     @property
     def documents(self) -> int:
         """How many there are."""
-        return len(self.asked)
+        return len(self.ends) - 1
 
     def document(self, n: int) -> Document:
         """Number n."""
-        ids = self.ids[self.ends[n] : self.ends[n + 1]].astype(np.int64)
-        labels = ids[1:].copy()
-        labels[: self.asked[n]] = IGNORE
-        return Document(ids[:-1], labels)
+        here = slice(self.ends[n], self.ends[n + 1])
+        return labelled(self.ids[here].astype(np.int64), self.asked[here])
 
 
-def joined(documents: Sequence[tuple[NDArray[Any], int]], left_out: int = 0) -> Tokenized:
-    """Of the ids of each, and which of its labels is the first that is asked for."""
+def labelled(ids: NDArray[np.int64], asked: NDArray[np.bool_]) -> Document:
+    """Ids [n + 1] -> tokens and labels [n]; those not `asked` [n + 1] are no labels."""
+    return Document(ids[:-1], np.where(asked[1:], ids[1:], IGNORE))
+
+
+def joined(
+    documents: Sequence[tuple[NDArray[Any], NDArray[np.bool_]]], left_out: int = 0
+) -> Tokenized:
+    """Of the ids of each, and which of them are asked for."""
     ends = np.cumsum([0, *(len(ids) for ids, _ in documents)], dtype=np.int64)
     largest = max((int(ids.max(initial=0)) for ids, _ in documents), default=0)
     flat = np.empty(ends[-1], np.uint16 if largest < 1 << 16 else np.uint32)
-    for (ids, _), end in zip(documents, ends[1:], strict=True):
-        flat[end - len(ids) : end] = ids
-    return Tokenized(flat, ends, np.array([asked for _, asked in documents], np.int64), left_out)
+    wanted = np.empty(ends[-1], np.bool_)
+    for (ids, asked), end in zip(documents, ends[1:], strict=True):
+        flat[end - len(ids) : end], wanted[end - len(ids) : end] = ids, asked
+    return Tokenized(flat, ends, wanted, left_out)
 
 
 def kept(about: Mapping[str, Any], make: Callable[[], Tokenized]) -> Tokenized:

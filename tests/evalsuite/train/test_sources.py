@@ -4,7 +4,9 @@ import gzip
 import json
 import multiprocessing
 from copy import copy, deepcopy
+from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -103,6 +105,42 @@ def test_synthetic_recall_holds_out_other_names_than_it_trains_on(tokens):
     assert text_of(tokens, trained.document(0)) != text_of(tokens, other.document(0))
 
 
+def test_several_questions_on_a_document_stand_behind_each_others_answers(tokens):
+    source = RecallSource(data="sample", length=2048, tasks=("fda",), asked=4, answers_only=True)
+    reader, counts = opened(source, tokens), []
+    for number in range(32):
+        document = reader.document(number)
+        asked = np.flatnonzero(document.labels != IGNORE)
+        ends = np.flatnonzero(np.diff(asked) > 1) + 1
+        answers = [tokens.tokenizer.decode(document.labels[part]) for part in np.split(asked, ends)]
+        prompt = tokens.tokenizer.decode(document.tokens[: asked[0] + 1])
+        for answer in answers:
+            assert answer.startswith(" ")
+            assert answer.endswith("\n")
+            assert answer.strip().lower() in prompt.lower()
+        assert len(set(answers)) == len(answers)
+        counts.append(len(answers))
+    assert max(counts) == 4
+
+
+def test_questions_of_which_the_window_has_lost_the_answer_are_asked_on_another(tmp_path, tokens):
+    words = " ".join(f"w{n}." for n in range(400))
+    context = f"The code of the head is H1X. {words} The code of the end is E2X."
+    rows = [
+        {"doc_id": str(n), "context": context, "question": f"asked {n}", "answers": [answer]}
+        for n, answer in enumerate(("H1X", "E2X", "H1X. w0"))
+    ]
+    for name in ("nq", "nq.train"):
+        some = rows if name != "nq" else [{**rows[0], "context": f"Other. {context}"}]
+        lines = "".join(json.dumps(one) + "\n" for one in some)
+        (tmp_path / f"{name}.jsonl").write_text(lines)
+    source = RecallSource(data=str(tmp_path), length=256, tasks=("nq",), asked=8)
+    reader = opened(source, tokens)
+    texts = [text_of(tokens, reader.document(place)) for place in range(reader.documents or 0)]
+    assert sorted(text.count("asked ") for text in texts) == [1, 2]
+    assert sum("asked 1 E2X" in text for text in texts) == 1
+
+
 def row(number):
     return {
         "doc_id": str(number),
@@ -190,8 +228,11 @@ def test_what_a_file_gives_is_kept_until_it_or_a_setting_changes(tmp_path, token
             opened(TextSource(file=str(path), length=16), tokens)
 
 
+ANSWER = np.array([False, False, True])
+
+
 def test_what_is_kept_and_broken_is_made_anew(tmp_path, monkeypatch):
-    made = tokenized.joined([(np.array([1, 2, 70_000]), 1), (np.array([5, 6]), 0)], 3)
+    made = tokenized.joined([(np.array([1, 2, 70_000]), ANSWER), (np.array([5, 6]), ANSWER[1:])], 3)
     assert tokenized.kept({"a": 1}, lambda: made) is made
     (path,) = tokenized._folder().iterdir()
     found = tokenized.kept({"a": 1}, never)
@@ -207,7 +248,7 @@ def test_what_is_kept_and_broken_is_made_anew(tmp_path, monkeypatch):
 
 
 def test_what_is_kept_hangs_on_the_code(monkeypatch):
-    made = tokenized.joined([(np.array([1, 2]), 0)])
+    made = tokenized.joined([(np.array([1, 2]), ANSWER[1:])])
     tokenized.kept({"a": 1}, lambda: made)
     monkeypatch.setattr(tokenized, "_code", lambda: "other")
     assert tokenized.kept({"a": 1}, lambda: made) is made
@@ -229,24 +270,41 @@ def test_synthetic_prompts_hold_their_answers_though_windows_lose_some(tokens):
 class Pairs:
     """Two characters a token, so a prompt of odd length shares its last token with the answer."""
 
-    def encode(self, text, **_):
-        return [ord(a) * 256 + ord(b) for a, b in zip(text[::2], text[1::2] + "~", strict=False)]
+    def encode_with_spans(self, text):
+        pairs = zip(text[::2], text[1::2] + "~", strict=False)
+        ids = [ord(a) * 256 + ord(b) for a, b in pairs]
+        return ids, [(2 * place, 2 * place + 2) for place in range(len(ids))]
+
+
+def lot(prompt, answer) -> Any:
+    return [SimpleNamespace(prompt=prompt, answers=(answer,))]
 
 
 @pytest.mark.parametrize(("prompt", "first"), [("Code:", ": "), ("Codes:", " K")])
 def test_the_answer_begins_where_the_tokens_of_prompt_and_text_part(prompt, first):
     source = RecallSource(data="sample", length=96, answers_only=True)
-    question = SimpleNamespace(prompt=prompt, answers=("K9",))
-    document = source._document(question, SimpleNamespace(tokenizer=Pairs()))
-    asked = document.labels[document.labels != IGNORE]
-    assert divmod(int(asked[0]), 256) == tuple(map(ord, first))
+    ids, asked = source._ids(lot(prompt, "K9"), cast(Any, Pairs()))
+    assert divmod(int(ids[asked][0]), 256) == tuple(map(ord, first))
 
 
 def test_an_answer_beyond_the_length_is_cut(tokens):
     source = RecallSource(data="sample", length=96, answers_only=True)
-    question = SimpleNamespace(prompt="Code:", answers=("K9 " * 200,))
-    document = source._document(question, tokens)
-    assert len(document.tokens) == len(document.labels) == 95
+    ids, asked = source._ids(lot("Code:", "K9 " * 200), tokens)
+    assert len(ids) == len(asked) == 96
+
+
+def test_so_many_synthetic_documents_are_those_without_end_and_made_once(tokens, monkeypatch):
+    fresh = opened(RecallSource(data="sample", length=256, tasks=("nq", "fda")), tokens)
+    source = RecallSource(data="sample", length=256, tasks=("nq", "fda"), documents=70)
+    reader = opened(source, tokens)
+    assert reader.documents == 70
+    for number in (0, 63, 64, 69):
+        for one, other in zip(reader.document(number), fresh.document(number), strict=True):
+            assert np.array_equal(one, other)
+    monkeypatch.setattr(recall_source, "in_processes", lambda *_: never())
+    assert np.array_equal(opened(source, tokens).document(69).tokens, fresh.document(69).tokens)
+    with pytest.raises(AssertionError):
+        opened(replace(source, asked=2), tokens)
 
 
 def test_mqar_holds_out_other_examples_and_says_what_does_not_fit():
