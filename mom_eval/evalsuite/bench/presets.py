@@ -1,6 +1,7 @@
 """Models by name, with random weights: their speed does not depend on what they have learnt."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -59,10 +60,17 @@ def _attention(config: ModelConfig, heads: int, width: int) -> ModelConfig:
     )
 
 
+def _recurrent(family: str, **options: Any) -> ModelConfig:
+    """The large one with another recurrence."""
+    return replace(_LARGE, family=family, options=FAMILIES[family].Options(**options))
+
+
 PRESETS = {
     "mom-340m": replace(_LARGE, memories=_MEMORIES, intermediate_size=2048),
     "gated-deltanet-340m": _LARGE,
     "transformer-340m": _attention(_LARGE, 16, 64),
+    "delta-net-340m": _recurrent("delta_net", num_heads=4),
+    "linear-attn-340m": _recurrent("linear_attn", num_heads=4),
     "mom-8m": replace(_MIDDLE, memories=_MEMORIES, intermediate_size=384),
     "gated-deltanet-8m": _MIDDLE,
     "mom-1m": replace(_SMALL, memories=_MEMORIES, intermediate_size=128),
@@ -79,8 +87,8 @@ PRESETS = {
         norm_eps=1e-5,
     ),
 }
-"""The three of 340M stand in tables of speed, those of 8M and 1M weights in tables of training; the
-tiny ones try a CPU out."""
+"""Those of 340M stand in tables of speed (DeltaNet and linear attention beside a peer that refuses
+gradients with gates), those of 8M and 1M weights in tables of training; the tiny ones try a CPU."""
 
 
 def model(name: str, machine: Machine, *, allow_pickle: bool = False) -> tuple[str, LM]:
