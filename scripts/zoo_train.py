@@ -1,18 +1,20 @@
-"""Train the models of configs/zoo side by side on all GPUs, and ask each in the same go.
+"""Train the models of configs/zoo side by side on all GPUs.
 
     export ZOO=FOLDER        # of scripts/zoo_data.py
-    python scripts/zoo_train.py configs/zoo/*/*.toml --out trained --data $DATA
+    python scripts/zoo_train.py configs/zoo/*/*.toml --out trained
+    mom-eval run --model 'trained/models/*' --data $DATA
 
-A model <folder>-<config> (small-gla) is trained into trained/<model>; what it says goes to
-trained/<model>.log, its answers to trained/runs. Several share a GPU, with the cores parted among
-them. With `--set rate=1e-3,2e-3` each is trained in several ways, as <model>-rate-1e-3. A model
-that is there already is not trained again.
+A model <folder>-<config> (small-gla) is trained into trained/<model>, and its last checkpoint is
+trained/models/<model>; what it says goes to trained/<model>.log. Several share a GPU, with the
+cores parted among them. With `--set rate=1e-3,2e-3` each is trained in several ways, as
+<model>-rate-1e-3. A model that is there already is not trained again.
 """
 
 import itertools
 import os
 import queue
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,29 +24,16 @@ from pathlib import Path
 import click
 import torch
 
-HAYSTACK = "--tasks squad,nq,drop --limit 60 --haystack 512,1024,2048,4096,8192,16384"
-ASKED = (
-    "--tasks recall --data {data}",
-    "--tasks recall --data {data} --protocol full --context-length 8192",
-    "--tasks recall --data {data} --control blind",
-    "--tasks recall --data sample:questions=2000",
-    HAYSTACK + " --depth 0,.25,.5,.75,1 --data {data}",
-)
-"""What `mom-eval run` is told of each model."""
-
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("configs", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--out", required=True, type=click.Path(path_type=Path))
-@click.option("--data", help="Folder of recall data to ask from; without it nothing is asked.")
 @click.option("--set", "values", default="", help="NAME=VALUE,... instead of the file's.")
 @click.option("--at-once", default=3, show_default=True, help="Trainings that share a GPU.")
 @click.option("--gpus", default="", help="Their numbers, with commas.  [default: all]")
-def main(
-    configs: tuple[Path, ...], out: Path, data: str | None, values: str, at_once: int, gpus: str
-) -> None:
+def main(configs: tuple[Path, ...], out: Path, values: str, at_once: int, gpus: str) -> None:
     """Train CONFIGS."""
-    out.mkdir(parents=True, exist_ok=True)
+    (out / "models").mkdir(parents=True, exist_ok=True)
     jobs: queue.SimpleQueue[tuple[str, Path]] = queue.SimpleQueue()
     key, _, some = values.partition("=")
     for value, config in itertools.product(some.split(","), configs):
@@ -54,7 +43,7 @@ def main(
     cores = sorted(os.sched_getaffinity(0))
     count = len(places) * at_once
     workers = [
-        threading.Thread(target=_work, args=(jobs, out, data, gpu, cores[number::count]))
+        threading.Thread(target=_work, args=(jobs, out, gpu, cores[number::count]))
         for number, gpu in enumerate(places * at_once)
     ]
     for worker in workers:
@@ -75,11 +64,7 @@ def _with(config: Path, key: str, value: str, to: Path) -> Path:
 
 
 def _work(
-    jobs: "queue.SimpleQueue[tuple[str, Path]]",
-    out: Path,
-    data: str | None,
-    gpu: str,
-    cores: list[int],
+    jobs: "queue.SimpleQueue[tuple[str, Path]]", out: Path, gpu: str, cores: list[int]
 ) -> None:
     """One training after the other."""
     while True:
@@ -91,26 +76,21 @@ def _work(
             (out / name).mkdir()
         except FileExistsError:
             continue
-        commands = [f"train {config} --out {out / name}"]
-        if data is not None:
-            model = f"--model {name}={out / name}/step-* --out {out / 'runs'}"
-            commands += [f"run {asked.format(data=data)} {model}" for asked in ASKED]
-        for command in commands:
-            begin = time.monotonic()
-            ended = _call(command, out / f"{name}.log", gpu, cores)
-            took = time.monotonic() - begin
-            click.echo(f"{name}: {command.split(' --model')[0]}: {took:.0f} s, exit {ended}")
-            if ended:
-                break
+        begin = time.monotonic()
+        ended = _train(config, out / name, gpu, cores)
+        click.echo(f"{name}: {time.monotonic() - begin:.0f} s, exit {ended}")
+        if not ended:
+            (last,) = (out / name).glob("step-*")
+            shutil.copytree(last, out / "models" / name)
 
 
-def _call(command: str, log: Path, gpu: str, cores: list[int]) -> int:
-    with log.open("a", encoding="utf-8") as lines:
-        lines.write(f"$ mom-eval {command}\n")
-        lines.flush()
+def _train(config: Path, folder: Path, gpu: str, cores: list[int]) -> int:
+    """Its exit status."""
+    command = [sys.executable, "-m", "mom_eval", "train", str(config), "--out", str(folder)]
+    with folder.with_name(f"{folder.name}.log").open("w", encoding="utf-8") as log:
         return subprocess.run(
-            [sys.executable, "-m", "mom_eval", *command.split()],
-            stdout=lines,
+            command,
+            stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, "CUDA_VISIBLE_DEVICES": gpu, "OMP_NUM_THREADS": "2"},
             preexec_fn=lambda: os.sched_setaffinity(0, cores),

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,6 +179,8 @@ class Suite:
 
     def __post_init__(self) -> None:
         self._data: dict[tuple[str, int | None], TaskData] = {}
+        # Models with one tokenizer read the same prompts; two settings' are kept, the rest is room.
+        self._questions = lru_cache(maxsize=2)(self._prepare)
 
     def data(self, task: str, setting: Setting) -> TaskData:
         """A task's rows, read and checked once; of NQ the hub holds one version a length."""
@@ -246,8 +248,14 @@ class Suite:
     def _prepared(
         self, tokens: Tokens, setting: Setting, tasks: Sequence[str]
     ) -> dict[str, Prepared]:
+        return self._questions(_SameTokens(tokens), setting, tuple(tasks))
+
+    def _prepare(
+        self, same: "_SameTokens", setting: Setting, tasks: tuple[str, ...]
+    ) -> dict[str, Prepared]:
         return {
-            task: prepare(task, self.data(task, setting).rows, tokens, setting) for task in tasks
+            task: prepare(task, self.data(task, setting).rows, same.tokens, setting)
+            for task in tasks
         }
 
     def _references(self, tokens: Tokens, setting: Setting) -> list[Path]:
@@ -319,6 +327,19 @@ class Suite:
             batch_size=self.options.batch_size,
             force=self.options.force,
         )
+
+
+class _SameTokens:
+    """A tokenizer that is equal to any other which makes the same tokens."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self.tokens = tokens
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _SameTokens) and other.tokens.sha256 == self.tokens.sha256
+
+    def __hash__(self) -> int:
+        return hash(self.tokens.sha256)
 
 
 def _room(prepared: dict[str, Prepared], tokens: Tokens) -> int:
