@@ -35,6 +35,11 @@ def launching() -> bool:
 class _Zeros(TorchDispatchMode):
     """Memory that nobody has written is zero."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing here is compiled by it, and to be told so it is imported, for seconds."""
+        return False
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> torch.Tensor:
