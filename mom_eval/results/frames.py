@@ -32,12 +32,13 @@ def load_runs(*paths: str | Path) -> Frames:
     Raises:
         RunError: no run is there, or one cannot be read.
     """
-    runs = sorted(read_runs(map(Path, paths)), key=_answered)
+    runs = sorted(read_runs(map(Path, paths)), key=answered)
     found = {run.info["id"]: run for run in runs}.values()
     return Frames(runs_frame(found), questions_frame(found))
 
 
-def _answered(run: Run) -> int:
+def answered(run: Run) -> int:
+    """How many answers a run holds."""
     return sum(map(len, run.questions.values()))
 
 
@@ -66,7 +67,7 @@ def run_record(run: Run) -> dict[str, Any]:
         "label": info["label"],
         "kind": info["kind"],
         "asked": ",".join(info["tasks"]),
-        "questions": _answered(run),
+        "questions": answered(run),
         "started": pd.to_datetime(info["started"], utc=True),
         "finished": pd.to_datetime(info["finished"], utc=True),
     }

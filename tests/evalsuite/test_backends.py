@@ -50,7 +50,7 @@ def test_the_command_line_runs_a_saved_mom_on_every_task(tiny_mom, tmp_path):
     model = run.info["model"]
     assert (model["backend"], model["dtype"]) == ("own", "float32")
     assert model["parameters"] > model["activated"] > 10_000
-    assert model["decode_bytes"] > 4 * model["activated"] > model["state_bytes"] > 0
+    assert model["decode_bytes"] > model["state_bytes"] > 0
     assert model["state_bytes_per_token"] == 0
     assert all("position" in line for line in run.questions["fda"])
 
