@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from mom_eval.results.costs import tokens_taken
 from mom_eval.results.group import group_of
 from mom_eval.results.store import Run, read_runs
 
@@ -77,7 +78,9 @@ def run_record(run: Run) -> dict[str, Any]:
     who = {f"model_{name}".replace("model_id", "model"): model.get(name) for name in names}
     counts = ("parameters", "activated", "state_bytes", "state_bytes_per_token", "decode_bytes")
     costs = {name: model.get(name) for name in counts}
-    spent = {"seconds": info.get("seconds"), "peak_memory_bytes": info.get("peak_memory_bytes")}
+    tokens, seconds = tokens_taken(info), info.get("seconds")
+    spent = {"seconds": seconds, "peak_memory_bytes": info.get("peak_memory_bytes")}
+    spent["tokens_per_second"] = tokens / seconds if tokens is not None and seconds else None
     return (
         about
         | setting
@@ -86,16 +89,7 @@ def run_record(run: Run) -> dict[str, Any]:
         | {"tokenizer": (info["tokenizer"] or {}).get("id")}
         | costs
         | spent
-        | {"tokens_per_second": tokens_per_second(info)}
     )
-
-
-def tokens_per_second(info: Mapping[str, Any]) -> float | None:
-    """Tokens read, written and scored, over all the time that the run took; None if not counted."""
-    tokens, seconds = info.get("tokens"), info.get("seconds")
-    if not tokens or not seconds:
-        return None
-    return sum(tokens[name] for name in ("read", "written", "scored")) / seconds
 
 
 def _question_record(run: str, task: str, line: Mapping[str, Any]) -> dict[str, Any]:
