@@ -106,12 +106,12 @@ def _references(
     """Draws the rows made by code, which know no step, and returns the highest."""
     scores = {row.name: _cell(row, column).scores.get(key) for row in rows}
     values = {name: metric.scale * score.value for name, score in scores.items() if score}
+    left, right = axis.get_xlim()
     for name, value in values.items():
-        look = looks[name]
-        style = plot_style.line_style(look)
-        left, right = axis.get_xlim()
-        axis.plot([left, right], [value, value], lw=1, ms=3.5, **style)
-        axis.set_xlim(left, right)
+        at = [left, (left + right) / 2, right]
+        style = plot_style.line_style(looks[name])
+        axis.plot(at, [value] * 3, lw=1, ms=3.5, markevery=[1], **style)
+    axis.set_xlim(left, right)
     return max(values.values(), default=0.0)
 
 
