@@ -10,8 +10,10 @@ from mom_eval.cli.options import AS_JSON
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path), default="runs")
-@click.option("--model", "models", multiple=True, help="Of this label alone; repeatable.")
-@click.option("--task", "tasks", multiple=True, help="That asked this task; repeatable.")
+@click.option(
+    "--model", "models", multiple=True, help="Only such labels (a name, or mom-*); repeatable."
+)
+@click.option("--task", "tasks", multiple=True, help="Only those that asked this; repeatable.")
 @click.option("--state", "only", type=click.Choice(["finished", "unfinished"]), help="Only these.")
 @click.option("--remove", is_flag=True, help="Remove what is listed, after asking.")
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -14,8 +14,8 @@ from mom_eval.results.store import disk_errors
 from mom_eval.results.table import as_csv
 
 _BY = {
-    "position": "where the answer first stands",
-    "length": "length of the prompt in tokens",
+    "position": "where the answer first stands in what {} is shown",
+    "length": "tokens of the prompt that {} is given",
     "document": f"document, the {DOCUMENTS} that differ most",
     "answer-type": "what the answer looks like",
 }
@@ -109,8 +109,8 @@ def _by(one: Comparison) -> str:
         for part in one.parts
     ]
     head = ["Task", one.by or "", "Questions", "Documents", a, b, "Difference"]
-    title = f"By {_BY[one.by or '']}; for a look, not adjusted for how many there are:"
-    return f"{title}\n\n{grid(head, lines)}"
+    title = f"By {_BY[one.by or ''].format(a)}; for a look, not adjusted for how many there are:"
+    return f"{escaped(title)}\n\n{grid(head, lines)}"
 
 
 def _part_difference(part: Part) -> str:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from mom_eval.errors import RunError, SettingError, nearest
+from mom_eval.errors import RunError
 from mom_eval.results.frames import answered, run_record
 from mom_eval.results.group import group_of
 from mom_eval.results.markdown import one_line
+from mom_eval.results.select import check_known, is_called
 from mom_eval.results.store import Run, check_unused, disk_errors, read_runs
 
 _OURS: Final = ("run.json", "run.json.new", "lock")
@@ -40,13 +41,13 @@ def find_runs(
 
     Args:
         folder: of run folders, or one itself.
-        models: of these labels; none: of all.
+        models: labels or patterns such as `mom-*`; none: all.
         tasks: that asked one of these; none: all.
         only: in this state; None: in both.
 
     Raises:
         RunError: the folder is not there, or holds no run.
-        SettingError: no run has a label or a task that was asked for.
+        SettingError: a pattern fits no label, or no run asked a task.
     """
     runs, unreadable = [], []
     places = [folder]
@@ -59,18 +60,12 @@ def find_runs(
             if len(places) == 1:
                 raise
             unreadable.append(str(error))
-    for asked, what, known in (
-        (models, "model", {run.info["label"] for run in runs}),
-        (tasks, "task", {task for run in runs for task in run.info["tasks"]}),
-    ):
-        for name in asked:
-            if name not in known:
-                hint = nearest(name, sorted(known))
-                raise SettingError(f"no run in {folder} is of a {what} {name!r}; {hint}")
+    labels = sorted({run.info["label"] for run in runs})
+    check_known(models, tasks, labels, sorted({task for run in runs for task in run.info["tasks"]}))
     kept = [
         run
         for run in runs
-        if (not models or run.info["label"] in models)
+        if is_called(run.info["label"], models)
         and (not tasks or set(tasks) & set(run.info["tasks"]))
         and (only is None or state(run) == only)
     ]

@@ -36,24 +36,40 @@ def selected(
     """
     runs = list(runs)
     labels = sorted({run.info["label"] for run in runs if run.info["kind"] != "reference"})
-    for pattern in models:
-        if not any(fnmatchcase(label, pattern) for label in labels):
-            raise SettingError(f"no model is called {pattern!r}; {nearest(pattern, labels)}")
     asked = sorted({task for run in runs for task in run.info["tasks"]})
-    for task in tasks:
-        if task not in asked:
-            raise SettingError(f"no run there asked {task!r}; {nearest(task, asked)}")
+    check_known(models, tasks, labels, asked)
     kept = [
         run
         for run in runs
-        if not models
-        or run.info["kind"] == "reference"
-        or any(fnmatchcase(run.info["label"], pattern) for pattern in models)
+        if run.info["kind"] == "reference" or is_called(run.info["label"], models)
     ]
     if not tasks:
         return kept
     parts = [_of_tasks(run, tasks) for run in kept]
     return [run for run in parts if run.questions or run.info["no_score"]]
+
+
+def check_known(
+    models: Sequence[str], tasks: Sequence[str], labels: Sequence[str], asked: Sequence[str]
+) -> None:
+    """Refuse patterns that fit no label, and tasks that nobody asked.
+
+    Raises:
+        SettingError: one of them; the sentence has the nearest that there are.
+    """
+    for pattern in models:
+        if not any(is_called(label, [pattern]) for label in labels):
+            raise SettingError(
+                f"no model there is called {pattern!r}; {nearest(pattern, [*labels])}"
+            )
+    for task in tasks:
+        if task not in asked:
+            raise SettingError(f"no run there asked {task!r}; {nearest(task, [*asked])}")
+
+
+def is_called(label: str, models: Sequence[str]) -> bool:
+    """Whether a label is, or fits, one of these; where there are none, it is."""
+    return not models or any(fnmatchcase(label, pattern) for pattern in models)
 
 
 def _of_tasks(run: Run, tasks: Sequence[str]) -> Run:

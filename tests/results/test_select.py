@@ -62,7 +62,7 @@ def test_models_and_tasks_are_selected_and_references_kept(runs):
     (board,) = build(selected(runs, models=["mom"], tasks=["fda"]))
     assert [row.name for row in board.rows] == ["mom", "head"]
     assert [column.key for column in board.columns] == ["fda"]
-    with pytest.raises(SettingError, match=r"no model is called 'mo'; did you mean mom"):
+    with pytest.raises(SettingError, match=r"no model there is called 'mo'; did you mean mom"):
         selected(runs, models=["mo"])
     with pytest.raises(SettingError, match=r"asked 'nqq'; did you mean nq"):
         selected(runs, tasks=["nqq"])
