@@ -87,7 +87,7 @@ def compare(
         margin: differences in contains up to this, from 0 to 1, do not matter.
 
     Raises:
-        RunError: they have no question in common.
+        RunError: they have no question in common, or one side is two models.
         SettingError: neither was asked a task of that name, or the margin is no share.
     """
     if not 0 < margin < 1:
@@ -113,10 +113,16 @@ def compare(
 
 
 def _entry(side: Side, gathered: Gathered) -> Entry | None:
-    """What the side answered in a group."""
+    """What the side answered in a group; refuses two models of one label."""
     own = {id(run) for run in side.runs}
-    members = [run for run in gathered.runs if id(run) in own]
-    return entries(members)[0] if members else None
+    found = entries(run for run in gathered.runs if id(run) in own)
+    if len(found) > 1:
+        names = ", ".join(entry.name for entry in found)
+        raise RunError(
+            f"{side.name} is more than one model on {gathered.group.title()}: {names}; give the run"
+            " folder of one of them, which `mom-eval runs` lists"
+        )
+    return found[0] if found else None
 
 
 def _nothing_in_common(a: Side, b: Side, alone: Sequence[tuple[str, Gathered]]) -> str:

@@ -29,29 +29,37 @@ def side(text: str, folder: Path) -> Side:
     """
     path = Path(text)
     if path.is_dir():
-        return _only(text, _by_name(read_runs([path])))
+        return _only(text, _by_name(_ours(read_runs([path]))))
     if not folder.is_dir():
         raise RunError(
             f"{text} is no folder, and there is no folder {folder} to look the name up in; give a"
             " run folder, or the folder of your runs with --runs"
         )
-    rows = _by_name(read_runs([folder]))
-    if text not in rows:
+    runs = _ours(read_runs([folder]))
+    rows = _by_name(runs)
+    # Boards name their rows each by itself: `head` there may be told apart by tokenizers here.
+    labelled = [run for run in runs if run.info["label"] == text]
+    if text not in rows and not labelled:
         longer = [name for name in sorted(rows) if name.startswith(text)]
         hint = f"did you mean {' or '.join(longer)}?" if longer else nearest(text, sorted(rows))
         raise RunError(f"{text} is neither a folder nor a row of the runs in {folder}; {hint}")
-    return Side(text, rows[text])
+    return Side(text, rows.get(text, labelled))
 
 
-def _by_name(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs by the names of their rows; lm-eval's own tasks stand in tables of their own."""
+def _ours(runs: Sequence[Run]) -> list[Run]:
+    """Those of recall tasks; lm-eval's own stand in tables of their own."""
     ours = [run for run in runs if run.info["kind"] != "lm-eval"]
     if not ours:
         raise RunError(
             "there are runs of lm-eval's own tasks alone; name runs of the recall tasks, whose"
             " questions are kept"
         )
-    found = by_identity(ours)
+    return ours
+
+
+def _by_name(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Runs by the names of their rows, were all of them on one board."""
+    found = by_identity(runs)
     names = named(list(found))
     return {names[identity]: members for identity, members in found.items()}
 

@@ -126,6 +126,20 @@ def test_a_model_is_compared_with_a_row_made_by_code(runs):
     assert [row.task for row in found.tasks] == ["fda"]
 
 
+def test_a_label_is_the_one_row_that_each_board_has(tmp_path):
+    for length, tokenizer in ((512, "one"), (1024, "two")):
+        more = {"context_length": length, "tokenizer": tokenizer}
+        for label, kind in (("a", "model"), ("head", "reference")):
+            folder = write_model(tmp_path, label, {"fda": answers(0.4)}, kind=kind, **more)
+            folder.rename(tmp_path / f"{label}-{length}")
+    found = of(tmp_path, "a (one)", "head")
+    assert [one.names for one in found] == [("a", "head")]
+    assert [one.gathered.group.context_length for one in of(tmp_path, "a", "head")] == [512, 1024]
+    write_model(tmp_path, "a", {"fda": answers(0.4)}, weights="other", context_length=512)
+    with pytest.raises(RunError, match=r"a is more than one model on .* 512.* a \(a, one\)"):
+        of(tmp_path, "a", "head")
+
+
 def test_the_ten_questions_that_differ_most_are_right_here_and_wrong_there(runs):
     (found,) = of(runs, "a", "b", tasks=["nq"])
     assert len(found.apart) == 10
