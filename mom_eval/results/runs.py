@@ -124,11 +124,12 @@ def remove(runs: Sequence[Run], say: Callable[[str], None]) -> None:
 
 
 def _check_ours(folder: Path) -> None:
-    if folder.is_symlink():
-        raise RunError(
-            f"{folder} is a link, and links are not followed; nothing is removed: name the folder"
-            " that it leads to"
-        )
+    for place in (folder, folder.parent):
+        if place.is_symlink():
+            raise RunError(
+                f"{place} is a link, and links are not followed; nothing is removed: name the"
+                " folder that it leads to"
+            )
     foreign = ", ".join(_foreign(folder))
     if foreign:
         raise RunError(

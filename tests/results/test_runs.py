@@ -80,6 +80,16 @@ def test_a_link_to_a_run_is_refused_and_nothing_is_touched(folder, tmp_path):
     assert len(list(folder.iterdir())) == 3
 
 
+def test_a_link_to_the_folder_of_runs_is_refused_too(folder, tmp_path):
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    for name in (tmp_path / "link", tmp_path / "link" / "a"):
+        result = command(name, "--remove", "--yes")
+        assert result.exit_code == 1
+        assert f"{tmp_path / 'link'} is a link" in result.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b"]
+    assert command(tmp_path / "link").exit_code == 0
+
+
 @pytest.mark.parametrize("kind", ["file", "folder", "link to a file", "link to a folder"])
 def test_a_folder_with_something_foreign_is_refused_whole(folder, tmp_path, kind):
     outside = tmp_path / "outside"
