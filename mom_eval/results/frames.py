@@ -26,6 +26,7 @@ def load_runs(*paths: str | Path) -> Frames:
     Scores are as stored: shares from 0 to 1, bits per byte. What is not known is missing (NaN,
     None). Questions of lm-eval's own tasks have a `filter`, and their scores in columns named
     `lm_eval_<metric>`. Of two folders of one run the one with more answers counts.
+    The oldest run comes first.
 
     Args:
         paths: run folders, or folders that hold them, as `mom-eval run --out` writes them.
@@ -34,8 +35,13 @@ def load_runs(*paths: str | Path) -> Frames:
         RunError: no run is there, or one cannot be read.
     """
     runs = sorted(read_runs(map(Path, paths)), key=answered)
-    found = {run.info["id"]: run for run in runs}.values()
+    found = sorted({run.info["id"]: run for run in runs}.values(), key=age)
     return Frames(runs_frame(found), questions_frame(found))
+
+
+def age(run: Run) -> tuple[str, str]:
+    """Sorts runs, the oldest first."""
+    return run.info["started"] or "", run.info["id"]
 
 
 def answered(run: Run) -> int:

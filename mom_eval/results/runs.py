@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mom_eval.errors import RunError
-from mom_eval.results.frames import answered, run_record
+from mom_eval.results.frames import age, answered, run_record
 from mom_eval.results.group import group_of
 from mom_eval.results.markdown import one_line
 from mom_eval.results.select import check_known, is_called
@@ -69,11 +69,7 @@ def find_runs(
         and (not tasks or set(tasks) & set(run.info["tasks"]))
         and (only is None or state(run) == only)
     ]
-    return Listing(sorted(kept, key=_age), unreadable)
-
-
-def _age(run: Run) -> tuple[str, str]:
-    return run.info["started"] or "", run.info["id"]
+    return Listing(sorted(kept, key=age), unreadable)
 
 
 def records(runs: Sequence[Run]) -> list[dict[str, Any]]:
