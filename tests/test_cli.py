@@ -63,6 +63,20 @@ def test_single_questions_of_finished_runs(cli, done, tmp_path):
     assert cli("samples", tmp_path / "runs", "--right").stdout == "0 questions\n"
 
 
+def test_finished_runs_are_listed_and_compared(cli, done, tmp_path):
+    listed = cli("runs", tmp_path / "runs", "--model", "tiny-*")
+    assert listed.exit_code == 0, listed.output
+    folder = listed.stdout.splitlines()[1].split()[0]
+    compared = cli(
+        "compare", tmp_path / "runs" / folder, "head", "--runs", tmp_path / "runs",
+        "--by", "position",
+    )  # fmt: skip
+    assert compared.exit_code == 0, compared.output
+    assert "## tiny-llama against head" in compared.stdout
+    assert compared.stdout.count("too few questions to tell") == 3
+    assert "in what tiny-llama is shown" in compared.stdout
+
+
 @pytest.mark.parametrize("form", ["md", "csv", "json"])
 def test_leaderboard_of_finished_runs(cli, done, tmp_path, form):
     result = cli("leaderboard", tmp_path / "runs", "--format", form, "--out", tmp_path / "board")

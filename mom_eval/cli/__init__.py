@@ -6,6 +6,7 @@ import click
 
 from mom_eval import __version__
 from mom_eval.cli.bench import bench
+from mom_eval.cli.compare import compare
 from mom_eval.cli.data import data, tasks
 from mom_eval.cli.doctor import doctor
 from mom_eval.cli.leaderboard import leaderboard
@@ -14,6 +15,7 @@ from mom_eval.cli.mqar import mqar
 from mom_eval.cli.ppl import ppl
 from mom_eval.cli.routing import routing
 from mom_eval.cli.run import run
+from mom_eval.cli.runs import runs
 from mom_eval.cli.samples import samples
 from mom_eval.cli.train import train
 from mom_eval.errors import MomEvalError
@@ -44,7 +46,8 @@ def main() -> None:
 
 
 _COMMANDS = (
-    run, samples, mqar, train, tasks, data, leaderboard, models, ppl, routing, bench, doctor
+    run, runs, samples, leaderboard, compare, mqar, train, tasks, data, models, ppl, routing, bench,
+    doctor,
 )  # fmt: skip
 for command in _COMMANDS:
     main.add_command(command)

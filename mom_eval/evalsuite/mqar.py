@@ -18,7 +18,7 @@ from mom_eval.evalsuite.memory import Halving, at_once
 from mom_eval.evalsuite.progress import Bars, bars
 from mom_eval.evalsuite.run import versions
 from mom_eval.evalsuite.subjects import Options, facts, load_lm, model_record, pick_device
-from mom_eval.models import LM, ModelConfig, cost, packed
+from mom_eval.models import LM, ModelConfig, packed
 from mom_eval.models.load import read
 from mom_eval.results.mqar import MqarBoard, Row, Shape
 from mom_eval.tasks.mqar import IGNORE, Examples, Mqar
@@ -157,13 +157,13 @@ def _row(
     lm = load_lm(one, options)
     with bars(one.label, "examples") as shown:
         right = {shape: _right(lm, shape, examples, seed, shown) for shape in shapes}
-    counted = cost(lm.config, lm.embeddings.weight.dtype)
+    known = facts(lm)
     about = {
-        "model": model_record(one, "own", options) | facts(lm),
+        "model": model_record(one, "own", options) | known,
         "architecture": lm.config.name,
-        "parameters": counted.parameters,
-        "state_bytes": counted.state_bytes,
-        "state_bytes_per_token": counted.state_bytes_per_token,
+        "parameters": known["parameters"],
+        "state_bytes": known["state_bytes"],
+        "state_bytes_per_token": known["state_bytes_per_token"],
     }
     return Row(one.label, about, right)
 

@@ -260,6 +260,7 @@ def question_line(question: Question, answer: Answer) -> dict[str, Any]:
         "prompt_hash": question.prompt_hash,
         "prompt_tokens": question.prompt_tokens,
         "cut": asdict(question.cut),
+        "position": question.position,
         "question": question.question,
         "answers": list(question.answers),
         "output": answer.output,

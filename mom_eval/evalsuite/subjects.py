@@ -102,6 +102,28 @@ def facts(module: Any) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in parameters) if parameters is not None else None,
         "dtype": str(getattr(module, "dtype", dtype)).removeprefix("torch."),
         "ran_on": _device_name(parameters[0].device) if parameters else "unknown",
+    } | costs(module)
+
+
+def costs(module: Any) -> dict[str, int]:
+    """What one of our own models costs, counted from its shape; nothing of any other's is known.
+
+    `decode_bytes` are read and written for one more token of one sequence: weights and state. What
+    attention holds, `state_bytes_per_token`, comes on top, of the state and of these.
+    """
+    from mom_eval.evalsuite.bench.floor import ModelWork
+    from mom_eval.models.cost import cost
+    from mom_eval.models.lm import LM
+
+    if not isinstance(module, LM):
+        return {}
+    dtype = module.embeddings.weight.dtype
+    counted = cost(module.config, dtype)
+    return {
+        "activated": counted.activated,
+        "state_bytes": counted.state_bytes,
+        "state_bytes_per_token": counted.state_bytes_per_token,
+        "decode_bytes": round(ModelWork(module.config, dtype).decode(1, 0).bytes),
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
+from mom_eval.results.costs import Costs
 from mom_eval.results.group import Group
 from mom_eval.results.statistics import Interval
 
@@ -56,6 +57,7 @@ class Row:
     average: Cell
     runs: tuple[str, ...]
     """The ids of the runs that the row is made of."""
+    costs: Costs = field(default_factory=Costs)
 
 
 @dataclass(frozen=True)

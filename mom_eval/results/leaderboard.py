@@ -6,6 +6,7 @@ from dataclasses import replace
 from mom_eval.errors import SettingError, nearest
 from mom_eval.results import AVERAGE_QUESTIONS
 from mom_eval.results.board import LM_EVAL_SCORE, METRICS, Board, Cell, Column, Row
+from mom_eval.results.costs import costs_of
 from mom_eval.results.group import LM_EVAL, Gathered, agrees, gather, group_of, short_hash
 from mom_eval.results.notes import caption, notes, task_name, task_order
 from mom_eval.results.published import PUBLICATIONS, Publication
@@ -68,7 +69,8 @@ def _recall_board(
             for task, cell in score_cells(entry).items()
         }
         remarks += _unpaired(entry, controls, cells)
-        rows.append(_row(entry, cells, average_cell(cells, columns)))
+        costs = costs_of(_members(entry), gathered.group.context_length)
+        rows.append(replace(_row(entry, cells, average_cell(cells, columns)), costs=costs))
     rows.sort(key=lambda row: _rank(row, metric))
     asked = sorted({control for row in rows for cell in row.cells.values() for control in cell.net})
     return Board(
@@ -127,8 +129,12 @@ def _most(found: Sequence[Entry], task: str) -> int:
 
 
 def _row(entry: Entry, cells: Mapping[str, Cell], averages: Cell) -> Row:
-    ids = dict.fromkeys(answers.run.info["id"] for answers in entry.answers.values())
+    ids = dict.fromkeys(run.info["id"] for run in _members(entry))
     return Row(entry.name, entry.identity.kind, cells, averages, tuple(ids))
+
+
+def _members(entry: Entry) -> list[Run]:
+    return [answers.run for answers in entry.answers.values()]
 
 
 def _rank(row: Row, metric: str) -> tuple[bool, bool, float, str]:

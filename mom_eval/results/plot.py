@@ -11,16 +11,19 @@ from mom_eval.results.group import LM_EVAL, short_hash
 from mom_eval.results.plot_files import write_figures
 from mom_eval.results.plot_haystack import haystack_by_depth
 from mom_eval.results.plot_length import score_by_length
+from mom_eval.results.plot_pareto import drawable, recall_by_cost
 from mom_eval.results.plot_scores import scores_by_task
+from mom_eval.results.plot_steps import score_by_step, trainings
 from mom_eval.results.plot_style import STYLE
 
 
 def figures(boards: Sequence[Board]) -> dict[str, Figure]:
     """Every plot that the boards give, by a file name (no suffix) that no other one has.
 
-    Scores by task for each board without a haystack; score against context length for boards that
-    differ in nothing else; depth by length for boards with a haystack. Boards of lm-eval's own
-    tasks are left out: their metrics share no axis.
+    Scores by task for each board without a haystack, and where it holds some: checkpoints of a
+    training by step, models with known costs by these. Score against context length for boards
+    that differ in nothing else; depth by length for boards with a haystack. Boards of lm-eval's
+    own tasks are left out: their metrics share no axis.
     """
     with style.context(STYLE):
         drawn = list(_drawn(boards))
@@ -36,6 +39,10 @@ def _drawn(boards: Sequence[Board]) -> Iterator[tuple[str, Figure]]:
     plain = [board for board in recall if board.group.haystack is None]
     for board in plain:
         yield _stem("scores", board), scores_by_task(board)
+        if trainings(board):
+            yield _stem("steps", board), score_by_step(board)
+        if drawable(board):
+            yield _stem("pareto", board), recall_by_cost(board)
     for family in _families(plain, "context_length"):
         if len({board.group.context_length for board in family}) > 1:
             yield _stem("lengths", family[0]), score_by_length(family)

@@ -123,3 +123,11 @@ def limits(axis: Axes, metric: Metric, largest: float, which: str = "x") -> None
     if metric.scale == 100.0:
         end = min(max(math.ceil(largest / 10) * 10, 10), 100) * 1.02
     (axis.set_xlim if which == "x" else axis.set_ylim)(-end * 0.02, end)
+
+
+def shorter(value: float, place: int | None = None) -> str:
+    """1500 -> 1.5 k, 2000000 -> 2 M."""
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value:g}"

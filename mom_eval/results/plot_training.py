@@ -46,7 +46,7 @@ def curves(loss: Rows, heldout: Rows, model: str) -> Figure:
         axis.grid(axis="y")
         axis.set_xlabel("tokens trained on")
         axis.set_ylabel(label)
-        axis.xaxis.set_major_formatter(_short)
+        axis.xaxis.set_major_formatter(plot_style.shorter)
         axis.set_xlim(left=0)
         axis.set_ylim(bottom=0)
         axis.legend(frameon=False, fontsize=8)
@@ -68,11 +68,3 @@ def _loss(axis: Axes, loss: Rows) -> None:
 
 def _column(rows: Rows, name: str) -> NDArray[np.float64]:
     return np.array([float(row[name]) for row in rows])
-
-
-def _short(value: float, place: int | None = None) -> str:
-    """1500 -> 1.5 k, 2000000 -> 2 M."""
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return f"{value / size:g}{unit}"
-    return f"{value:g}"

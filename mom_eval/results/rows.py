@@ -44,14 +44,20 @@ class Entry:
 
 def entries(runs: Iterable[Run]) -> list[Entry]:
     """One entry a model: of runs of one model, task by task the one with most questions."""
-    found: dict[Identity, list[Run]] = {}
-    for run in runs:
-        found.setdefault(_identity(run), []).append(run)
-    names = _names(list(found))
+    found = by_identity(runs)
+    names = named(list(found))
     return [
         Entry(identity, _best_answers(members), _reasons(members), names[identity])
         for identity, members in found.items()
     ]
+
+
+def by_identity(runs: Iterable[Run]) -> dict[Identity, list[Run]]:
+    """The runs of each model."""
+    found: dict[Identity, list[Run]] = {}
+    for run in runs:
+        found.setdefault(_identity(run), []).append(run)
+    return found
 
 
 def score_cells(entry: Entry) -> dict[str, Cell]:
@@ -173,7 +179,7 @@ def _identity(run: Run) -> Identity:
     return Identity(kind, run.info["label"], weights, dtype, backend, words)
 
 
-def _names(identities: Sequence[Identity]) -> dict[Identity, str]:
+def named(identities: Sequence[Identity]) -> dict[Identity, str]:
     """Labels, and where two share one, what tells them apart."""
     names = {}
     for identity in identities:

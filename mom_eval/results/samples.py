@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -87,13 +87,14 @@ def samples(
         for task in tasks or run.questions:
             for number, line in enumerate(run.questions.get(task, ()), 1):
                 check_sample(line, f"{run.folder.name}/{task}.jsonl, line {number}")
-                sample = found.setdefault((task, line["id"]), _sample(task, line))
+                sample = found.setdefault((task, line["id"]), sample_of(task, line))
                 model = run.info["kind"] != "reference"
                 sample.said[name] = Said(line["output"], line["contains"] == 1, model)
     return [sample for sample in found.values() if sample.fits(right, pattern)]
 
 
-def _sample(task: str, line: dict[str, Any]) -> Sample:
+def sample_of(task: str, line: Mapping[str, Any]) -> Sample:
+    """A line's question, with nothing written to it yet."""
     return Sample(task, line["id"], line["document"], line["question"], tuple(line["answers"]))
 
 
@@ -110,14 +111,15 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 def text(found: Sequence[Sample], most: int) -> str:
     """The first `most` of them, and how many there are."""
-    parts = [_shown(sample) for sample in found[:most]]
+    parts = [shown(sample) for sample in found[:most]]
     count = f"{len(found):,} question{'' if len(found) == 1 else 's'}"
     if len(found) > most:
         count = f"{most:,} of {count}; --limit shows more"
     return "\n\n".join([*parts, count])
 
 
-def _shown(sample: Sample) -> str:
+def shown(sample: Sample) -> str:
+    """A question over what each run wrote to it, a line each."""
     width = max(len("question"), *map(len, sample.said))
     answers = " | ".join(map(one_line, sample.answers))
     lines = [f"{sample.task}  {one_line(sample.id)}  (document {one_line(sample.document)})"]

@@ -40,7 +40,7 @@ class Bounds(NamedTuple):
     variance: Floats
 
 
-class _Clusters(NamedTuple):
+class Clusters(NamedTuple):
     """Values summed by document: `totals` [G], `sizes` [G] questions of each document."""
 
     totals: Floats
@@ -52,7 +52,7 @@ def proportion(values: ArrayLike, documents: Sequence[str]) -> Interval:
 
     Raises ValueError on no values, other lengths, or values outside [0, 1].
     """
-    return share_of(*_by_document(_scores(values), documents))
+    return share_of(*by_document(_scores(values), documents))
 
 
 def share_of(totals: Floats, sizes: Floats) -> Interval:
@@ -65,7 +65,7 @@ def share_of(totals: Floats, sizes: Floats) -> Interval:
         raise ValueError("a share needs something to be a share of")
     if len(sizes) == 1:
         return Interval(float(totals[0] / sizes[0]), 0.0, 1.0, int(sizes[0]), 1, None)
-    return _interval(clustered_wilson(totals, sizes), _Clusters(totals, sizes))
+    return _interval(clustered_wilson(totals, sizes), Clusters(totals, sizes))
 
 
 def mean(values: ArrayLike, documents: Sequence[str]) -> Interval:
@@ -74,7 +74,7 @@ def mean(values: ArrayLike, documents: Sequence[str]) -> Interval:
     With a single document `low`, `high` and `variance` are None. Raises ValueError on no values,
     other lengths, or a value that is not finite.
     """
-    clusters = _by_document(_finite(values), documents)
+    clusters = by_document(_finite(values), documents)
     if len(clusters.sizes) == 1:
         value = float(clusters.totals[0] / clusters.sizes[0])
         return Interval(value, None, None, int(clusters.sizes[0]), 1, None)
@@ -91,8 +91,8 @@ def ratio(tops: ArrayLike, bottoms: ArrayLike, documents: Sequence[str]) -> Inte
     document `low`, `high` and `variance` are None. Raises ValueError on no values, other lengths, a
     value that is not finite, or bottoms that are negative or sum to 0.
     """
-    above = _by_document(_finite(tops), documents)
-    below = _by_document(_finite(bottoms), documents)
+    above = by_document(_finite(tops), documents)
+    below = by_document(_finite(bottoms), documents)
     if below.totals.min() < 0 or below.totals.sum() <= 0:
         raise ValueError("the bottoms of a ratio must not be negative, nor all of them 0")
     count = int(above.sizes.sum())
@@ -142,8 +142,8 @@ def paired(a: ArrayLike, b: ArrayLike, documents: Sequence[str]) -> Interval:
     first, second = _scores(a), _scores(b)
     if first.shape != second.shape:
         raise ValueError(f"{len(first)} scores cannot be paired with {len(second)}")
-    gains = _by_document(np.maximum(first - second, 0.0), documents)
-    losses = _by_document(np.maximum(second - first, 0.0), documents)
+    gains = by_document(np.maximum(first - second, 0.0), documents)
+    losses = by_document(np.maximum(second - first, 0.0), documents)
     value = float(np.mean(first - second))
     if len(gains.sizes) == 1:
         return Interval(value, -1.0, 1.0, len(first), 1, None)
@@ -225,7 +225,7 @@ def _mean_and_variance(totals: Floats, sizes: Floats) -> tuple[Floats, Floats]:
     return value, variance
 
 
-def _correlation(first: _Clusters, second: _Clusters) -> float:
+def _correlation(first: Clusters, second: Clusters) -> float:
     """Correlation of two means over documents, at most 0; 0 where one of them does not vary."""
     questions = first.sizes.sum()
     x = first.totals - first.sizes * first.totals.sum() / questions
@@ -238,17 +238,18 @@ def _quantile(documents: int) -> float:
     return float(stdtrit(documents - 1, (1 + CONFIDENCE) / 2))
 
 
-def _interval(bounds: Bounds, clusters: _Clusters) -> Interval:
+def _interval(bounds: Bounds, clusters: Clusters) -> Interval:
     ends = (float(bounds.value), float(bounds.low), float(bounds.high))
     counts = int(clusters.sizes.sum()), len(clusters.sizes)
     return Interval(*ends, *counts, float(bounds.variance))
 
 
-def _by_document(values: Floats, documents: Sequence[str]) -> _Clusters:
+def by_document(values: Floats, documents: Sequence[str]) -> Clusters:
+    """Sums of values [N] and counts of questions of each document, in the order of their ids."""
     if len(values) != len(documents):
         raise ValueError(f"{len(values)} values but {len(documents)} document ids")
     _, index = np.unique(np.asarray(documents), return_inverse=True)
-    return _Clusters(_totals(index, values), _totals(index, np.ones_like(values)))
+    return Clusters(_totals(index, values), _totals(index, np.ones_like(values)))
 
 
 def _totals(index: NDArray[np.intp], values: Floats) -> Floats:

@@ -151,6 +151,31 @@ def disk_errors(folder: Path) -> Iterator[None]:
         raise RunError(f"{folder}: {why}") from error
 
 
+def check_unused(folder: Path) -> None:
+    """Pass if nobody writes a run folder.
+
+    Raises:
+        RunError: somebody does.
+    """
+    path = folder / "lock"
+    if fcntl is not None and path.exists():
+        with disk_errors(folder), path.open(encoding="utf-8") as lock:
+            _try_lock(lock, folder)
+
+
+def _try_lock(lock: IO[str], folder: Path) -> None:
+    assert fcntl is not None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        holder = lock.read().strip() or "another process"
+        lock.close()
+        raise RunError(
+            f"{folder} is being written by {holder}; wait for it or stop it, then try again"
+        ) from None
+
+
 class RunWriter:
     """Writes one run folder; holds its lock from `__enter__` to `__exit__`."""
 
@@ -181,16 +206,7 @@ class RunWriter:
         while True:
             lock = path.open("a+", encoding="utf-8")
             if fcntl is not None:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    lock.seek(0)
-                    holder = lock.read().strip() or "another process"
-                    lock.close()
-                    raise RunError(
-                        f"{self.folder} is being written by {holder}; wait for it or stop it,"
-                        " then run again"
-                    ) from None
+                _try_lock(lock, self.folder)
             # The last holder may have removed the file between our open and our lock.
             if path.exists() and os.fstat(lock.fileno()).st_ino == path.stat().st_ino:
                 break

@@ -7,6 +7,8 @@ from io import StringIO
 from typing import Any, Final
 
 from mom_eval.results.board import METRICS, Board, Cell, Column, Metric, Row
+from mom_eval.results.cost_table import cost_table
+from mom_eval.results.costs import COLUMNS
 from mom_eval.results.markdown import escaped, grid, one_line
 from mom_eval.results.statistics import Interval
 
@@ -61,6 +63,7 @@ def _board(board: Board) -> str:
         parts += _other_scores(board)
     if board.controls:
         parts += _control_table(board)
+    parts += cost_table(board)
     if board.notes:
         parts.append("\n".join(f"- {escaped(note)}" for note in board.notes))
     return "\n\n".join(parts) + "\n"
@@ -175,7 +178,7 @@ def _fields() -> list[str]:
     fields.append("standard_error")
     for name in (*METRICS, *(f"net_{control}" for control in CONTROLS)):
         fields += [name, f"{name}_low", f"{name}_high"]
-    return [*fields, "reason"]
+    return [*fields, *COLUMNS, "reason"]
 
 
 def _line(board: Board, row: Row, column: Column | None, cell: Cell) -> dict[str, Any]:
@@ -202,7 +205,7 @@ def _line(board: Board, row: Row, column: Column | None, cell: Cell) -> dict[str
         line |= _ends(key, cell.scores.get(key), METRICS[key])
     for control in CONTROLS:
         line |= _ends(f"net_{control}", cell.net.get(control), board.shown)
-    return line
+    return line | row.costs.record()
 
 
 def _ends(name: str, score: Interval | None, metric: Metric) -> dict[str, float | None]:
@@ -238,6 +241,7 @@ def _board_record(board: Board) -> dict[str, Any]:
         {"name": row.name, "kind": row.kind, "runs": list(row.runs)}
         | {"tasks": {key: _cell_record(cell, board) for key, cell in row.cells.items()}}
         | {"average": _cell_record(row.average, board) if row.average.scores else None}
+        | {"costs": row.costs.record()}
         for row in board.rows
     ]
     words = {"caption": board.caption, "unit": _unit(board.shown), "notes": list(board.notes)}

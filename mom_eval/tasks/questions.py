@@ -7,6 +7,7 @@ must take the same ones on every machine.
 
 import hashlib
 import random
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -55,6 +56,13 @@ class Question:
     def prompt_hash(self) -> str:
         """Of the prompt's text: two models read the same prompt only if these are equal."""
         return digest(self.prompt, length=16)
+
+    @property
+    def position(self) -> float | None:
+        """Where in the shown document an answer first stands, 0 to 1; None where none does."""
+        found = [re.search(re.escape(one), self.document, re.IGNORECASE) for one in self.answers]
+        starts = [match.start() for match in found if match]
+        return min(starts) / len(self.document) if starts else None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as lm-eval's data sets want them."""

@@ -49,7 +49,10 @@ def test_the_command_line_runs_a_saved_mom_on_every_task(tiny_mom, tmp_path):
     assert {task: len(lines) for task, lines in run.questions.items()} == dict.fromkeys(TASKS, 2)
     model = run.info["model"]
     assert (model["backend"], model["dtype"]) == ("own", "float32")
-    assert model["parameters"] > 10_000
+    assert model["parameters"] > model["activated"] > 10_000
+    assert model["decode_bytes"] > model["state_bytes"] > 0
+    assert model["state_bytes_per_token"] == 0
+    assert all("position" in line for line in run.questions["fda"])
 
 
 class Plain(torch.nn.Module):

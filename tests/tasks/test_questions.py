@@ -273,6 +273,14 @@ def test_the_document_loses_what_the_prompt_lost(tokens):
         assert prepare(name, rows, tokens, Setting(protocol="full")).hidden_answer == 0
 
 
+def test_a_position_is_that_of_the_first_answer_in_the_shown_document(tokens):
+    question = prepare("nq", nq_rows(), tokens, Setting(protocol="full")).questions[0]
+    shown = replace(question, document="0123abc7ABC", answers=("xyz", "bC", "abc"))
+    assert shown.position == 4 / 11
+    assert replace(shown, answers=("xyz",)).position is None
+    assert replace(shown, document="").position is None
+
+
 @pytest.mark.parametrize("control", ["blind", "shuffled"])
 def test_controls_repeat_as_the_plain_run_does(tokens, control):
     rows = nq_rows()
