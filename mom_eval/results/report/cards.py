@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mom_eval.results.board import Board
 from mom_eval.results.group import group_of
 from mom_eval.results.rows import Identity, entries
 from mom_eval.results.store import Run
@@ -18,13 +19,20 @@ class Card:
     runs: list[Run] = field(default_factory=list)
 
 
-def cards(runs: Sequence[Run]) -> list[Card]:
-    """The models of some runs, by name; reference rows are no models."""
+def cards(runs: Sequence[Run], boards: Sequence[Board]) -> list[Card]:
+    """The models of some runs in the order in which the boards have them; references are none."""
     asked = [run for run in runs if run.info["kind"] != "reference"]
     found = {one.identity: Card(one.name, one.identity) for one in entries(asked)}
     for run in asked:
         found[entries([run])[0].identity].runs.append(run)
-    return sorted(found.values(), key=lambda card: card.name)
+    ids = list(dict.fromkeys(run for board in boards for row in board.rows for run in row.runs))
+    place = {run: number for number, run in enumerate(ids)}
+    last = len(place)
+
+    def first(card: Card) -> int:
+        return min(place.get(run.info["id"], last) for run in card.runs)
+
+    return sorted(found.values(), key=first)
 
 
 def record(card: Card, beside: Mapping[str, Any]) -> dict[str, Any]:
@@ -32,10 +40,19 @@ def record(card: Card, beside: Mapping[str, Any]) -> dict[str, Any]:
     newest = max(card.runs, key=lambda run: run.info["started"] or "")
     return {
         "name": card.name,
+        "about": _about(newest.info),
         "facts": _facts(newest.info),
         "runs": [_run(run) for run in card.runs],
         **beside,
     }
+
+
+def _about(info: Mapping[str, Any]) -> str:
+    """What a reader wants to know first, on one line."""
+    model = info["model"] or {}
+    size = model.get("parameters")
+    parts = [f"{size:,} parameters" if size else None, model.get("dtype"), model.get("ran_on")]
+    return " · ".join(str(part) for part in parts if part)
 
 
 def _facts(info: Mapping[str, Any]) -> list[list[str]]:

@@ -1,8 +1,8 @@
 // A part a model: its card, its scores on every board, what its memories take, how fast it was.
 
 function modelSection(model, place, boards) {
-  return el("article", { class: "panel model", id: `model-${place}` },
-    el("h3", {}, model.name),
+  return el("details", { class: "panel model", id: `model-${place}` },
+    el("summary", {}, el("h3", {}, model.name), el("span", { class: "caption" }, model.about)),
     el("h4", {}, "Scores"), modelScores(place, boards),
     el("h4", {}, "Speed of its runs"), runTable(model.runs),
     model.speeds.length === 0 ? null : [el("h4", {}, "Measured speed"), speedTable(model.speeds)],

@@ -12,7 +12,7 @@ function opened(data, board, place, steps) {
   return el("article", { class: "question" },
     el("div", { class: "steps" }, el("button", { type: "button", class: "back", onclick: steps.back },
       "← all questions"), step("‹ before", steps.before), step("next ›", steps.after)),
-    el("p", { class: "caption" }, `${task}, question ${id}, document ${document}`),
+    el("p", { class: "caption which" }, `${taskName(data.boards[board], task)}, question ${id}, document ${document}`),
     words ? asking(words) : withoutWords(data, board, place),
     el("div", { class: "outputs" }, order.map((at) =>
       said(rows[at], at, scores, words))),
@@ -67,7 +67,7 @@ function reading(words, rows, data) {
     return [el("h4", {}, one.prompt === null ? "Document, whole" : "Prompt"),
       el("p", { class: "caption" }, one.prompt === null
         ? `The prompt of ${names} is not at hand. ` : `As read by ${names}. `,
-      hitWords(one, words.answers)),
+      hitWords(one, words.answers), one.span ? " The prompt's own words are in colour." : null),
       el("pre", { class: "prompt", tabindex: "0" }, promptParts(one, words.answers))];
   });
 }

@@ -3,10 +3,15 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const found = browser(data);
 
-/** Turns a #question/... address into the open question. */
+/** Turns a #question/... address into the open question, and opens the model of a #model-... one. */
 function follow() {
   const [word, ...parts] = location.hash.slice(1).split("/");
   if (word === "question" && parts.length === 3) found.open(...parts.map(decodeURIComponent));
+  const model = word.startsWith("model-") ? document.getElementById(word) : null;
+  if (model) {
+    model.open = true;
+    model.scrollIntoView();
+  }
 }
 
 /** Light, dark, or as the reader's system has it. */
@@ -66,4 +71,7 @@ const questions = Object.keys(data.questions).length === 0 ? [] : [
 document.getElementById("page").append(head(),
   el("main", {}, ...[...parts, ...questions].filter((part) => part !== null)));
 addEventListener("hashchange", follow);
+addEventListener("beforeprint", () => {
+  for (const model of document.querySelectorAll(".model")) model.open = true;
+});
 follow();

@@ -81,22 +81,25 @@ function listOf(data, state) {
 function filterRow(data, state, places, change) {
   const board = data.boards[state.board];
   const tasks = [...new Set(listOf(data, state).map((one) => one[0]))];
-  const names = new Map(board.columns.map((column) => [column.key, column.name]));
   const boards = choice("Board", places.map((at) => [at, data.boards[at].title]), change("board"));
   boards.querySelector("select").value = state.board;
   return [
     places.length < 2 ? null : boards,
-    choice("Task", [[ANY, "all"], ...tasks.map((task) => [task, names.get(task) ?? task])],
-      change("task")),
+    choice("Task", [[ANY, "all"], ...tasks.map((task) => [task, taskName(board, task)])], change("task")),
     choice("Models", [[ANY, "any"], ["differ", "differ"], ["right", "all right"],
       ["wrong", "all wrong"]], change("models")),
-    choice("Of", [[ANY, "no one in particular"], ...board.rows.map((row, at) => [String(at), row.name])
+    choice("Row", [[ANY, "any"], ...board.rows.map((row, at) => [String(at), row.name])
       .filter(([at]) => board.rows[at].kind !== "published")], change("row")),
-    choice("it is", [["1", "right"], ["0", "wrong"]], change("verdict")),
+    choice("is", [["1", "right"], ["0", "wrong"]], change("verdict")),
     choice("Order", [["differ", "most disagreement"], ["asked", "as asked"]], change("sort")),
     el("label", { class: "choice" }, el("span", {}, "Find"), el("input", { type: "search",
       placeholder: "in question, answer, output", oninput: (event) => change("find")(event.target.value) })),
   ].filter((one) => one !== null);
+}
+
+/** As the board heads its column. */
+function taskName(board, task) {
+  return board.columns.find((column) => column.key === task)?.name ?? task;
 }
 
 /** Places of the questions that the filters let through, in the order asked for. */
@@ -136,7 +139,7 @@ function item(data, state, place, press) {
   const dots = models.map((at) => el("span", { class: `dot is${right[at]}` }));
   return el("li", {}, el("button", { type: "button", "data-place": String(place), onclick: press,
     "aria-current": String(state.open === place) },
-  el("span", { class: "task" }, task), el("span", { class: "asked" }, words ? words.question : id),
+  el("span", { class: "task" }, taskName(data.boards[state.board], task)), el("span", { class: "asked" }, words ? words.question : id),
   el("span", { class: "dots", "aria-hidden": "true" }, dots),
   el("span", { class: "hits" }, `${hits} of ${asked} right`)));
 }

@@ -50,7 +50,7 @@ def write(
     boards = build(runs)
     asked = sheets(boards, runs)
     links = write_full(asked, texts, full, out, say) if full is not None else {}
-    models = cards(runs)
+    models = cards(runs, boards)
     text = render(
         {
             "boards": _boards(boards, models),

@@ -133,7 +133,9 @@ class Browser:
     def complaints(self) -> list[str]:
         """What stands on the console, and every address asked for but the page's own."""
         console = [entry["message"] for entry in self.driver.get_log("browser")]
-        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        events = [
+            json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")
+        ]
         asked = [
             event["params"]["request"]["url"]
             for event in events
