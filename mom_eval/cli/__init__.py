@@ -8,6 +8,7 @@ from mom_eval import __version__
 from mom_eval.cli.bench import bench
 from mom_eval.cli.data import data, tasks
 from mom_eval.cli.doctor import doctor
+from mom_eval.cli.export import export
 from mom_eval.cli.leaderboard import leaderboard
 from mom_eval.cli.models import models
 from mom_eval.cli.mqar import mqar
@@ -45,7 +46,8 @@ def main() -> None:
 
 
 _COMMANDS = (
-    run, leaderboard, report, samples, mqar, train, tasks, data, models, ppl, routing, bench, doctor
+    run, leaderboard, report, samples, export,
+    mqar, train, tasks, data, models, ppl, routing, bench, doctor,
 )  # fmt: skip
 for command in _COMMANDS:
     main.add_command(command)

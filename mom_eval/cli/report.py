@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from mom_eval.cli.options import DATA, DATA_DIR
+from mom_eval.cli.options import DATA, DATA_DIR, TOKENIZERS
 
 
 @click.command()
@@ -17,13 +17,7 @@ from mom_eval.cli.options import DATA, DATA_DIR
 )
 @DATA
 @DATA_DIR
-@click.option(
-    "--tokenizer",
-    "tokenizers",
-    multiple=True,
-    metavar="T",
-    help="A model's, to show its prompts as it read them; repeatable.",
-)
+@TOKENIZERS
 def report(runs: tuple[Path, ...], out: Path, **options: Any) -> None:
     """One page of runs to open in any browser: it needs nothing beside it and no network.
 

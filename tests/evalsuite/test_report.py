@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from mom_eval import evaluate
 from mom_eval.cli import main
-from mom_eval.evalsuite.report import Rebuilt
+from mom_eval.evalsuite.rebuilt import Rebuilt
 from mom_eval.results.store import read_runs
 from mom_eval.tasks import sample
 from mom_eval.tasks.questions import digest
@@ -77,7 +77,9 @@ def test_a_prompt_that_comes_out_otherwise_is_no_prompt(runs, tiny_llama):
     first, second = [texts.of(run, "fda")[line["id"]] for line in run.questions["fda"][:2]]
     assert first.prompt is None
     assert second.prompt is not None
-    assert texts.missing[0].startswith("1 prompts of fda come out otherwise than tiny-llama read")
+    assert texts.missing[0].startswith(
+        "of the prompts of fda, 1 come out otherwise than tiny-llama"
+    )
 
 
 def test_where_no_data_are_named_that_is_said(runs, monkeypatch, tmp_path):
