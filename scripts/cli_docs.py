@@ -18,7 +18,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "cli.md"
 WIDTH = 100
 HEAD = """# Commands
 
-What `--help` prints, written here by `python scripts/cli_docs.py`: change the command, not this file.
+What `--help` prints, written by `python scripts/cli_docs.py`: change the command, not the file.
 """
 
 
