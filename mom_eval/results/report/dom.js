@@ -34,9 +34,11 @@ function section(id, title, ...children) {
   return el("section", { id }, el("h2", {}, title), ...children);
 }
 
+/** With so many decimals, and commas; a dash where there is no number. */
 function number(value, digits = 0) {
   if (value === null || value === undefined) return "–";
-  return value.toLocaleString("en", { maximumFractionDigits: digits });
+  const form = { minimumFractionDigits: digits, maximumFractionDigits: digits };
+  return value.toLocaleString("en", form);
 }
 
 /** "1 question", "2 questions". */

@@ -2,6 +2,7 @@
 
 const AT_ONCE = 50;
 const ANY = "";
+const narrow = matchMedia("(max-width: 60rem)");
 
 /** The browser of a page's questions; `open(board, task, id)` opens one. */
 function browser(data) {
@@ -36,7 +37,7 @@ function browser(data) {
       item(data, state, place, () => show(place, found))));
     more.hidden = found.length <= state.shown;
   };
-  const show = (place, found = []) => {
+  const show = (place, found = [], asked = true) => {
     state.open = place;
     root.classList.toggle("opened", place !== null);
     for (const button of list.querySelectorAll("button")) {
@@ -52,11 +53,13 @@ function browser(data) {
     pane.replaceChildren(opened(data, state.board, place, {
       back: () => show(null), before: step(-1), after: step(1) }));
     const [task, id] = listOf(data, state)[place];
-    history.replaceState(null, "", `#${["question", state.board, task, id].map(encodeURIComponent).join("/")}`);
     pane.scrollTop = 0;
     toFirstMark(pane);
-    if (at >= 0) pane.focus({ preventScroll: true });
-    if (matchMedia("(max-width: 60rem)").matches) root.scrollIntoView();
+    if (!asked) return;
+    const words = ["question", state.board, task, id].map(encodeURIComponent);
+    history.replaceState(null, "", `#${words.join("/")}`);
+    pane.focus({ preventScroll: true });
+    if (narrow.matches) root.scrollIntoView();
   };
   const open = (board, task, id) => {
     if (data.questions[board] === undefined) return;
@@ -70,6 +73,9 @@ function browser(data) {
   if (places.length > 0) {
     begin();
     draw();
+    // Beside the list there is room for one from the start.
+    const all = matching(data, state);
+    if (!narrow.matches && all.length > 0) show(all[0], all, false);
   }
   return { root, open };
 }

@@ -180,6 +180,15 @@ def test_light_and_dark(opened):
     assert ground() != light
 
 
+def test_the_page_s_policy_lets_no_other_script_run(browser, page, tmp_path):
+    script = "<script>document.title = 'owned'</script>"
+    text = page.read_text("utf-8").replace("</body>", f"{script}</body>")
+    (tmp_path / "other.html").write_text(text, "utf-8")
+    browser.open(tmp_path / "other.html")
+    assert browser.driver.title == "mom-eval report"
+    assert any("Content Security Policy" in words for words in browser.complaints())
+
+
 def test_a_console_error_and_a_request_are_noticed(browser, page, tmp_path):
     text = page.read_text("utf-8").replace("</body>", '<img src="http://example.org/a"></body>')
     (tmp_path / "loud.html").write_text(text, "utf-8")
