@@ -31,7 +31,7 @@ class Rebuilt:
 
         Args:
             data, data_dir: where the questions came from, as `evaluate` takes them.
-            tokenizers: folders or hub ids; a model's prompts are cut in its own tokens.
+            tokenizers: folders, hub ids or `.gguf` files; a model's prompts are cut in its own tokens.
             say: gets each sentence of progress, and on what is not at hand.
 
         Raises:
@@ -40,7 +40,7 @@ class Rebuilt:
         """
         self.missing: list[str] = []
         self._source, self._say = resolve(data, data_dir), say
-        loaded = [PieceTokens(), *map(load_tokens, tokenizers)]
+        loaded = [PieceTokens(), *map(_named, tokenizers)]
         self._tokens: dict[str, Tokens | None] = {one.sha256: one for one in loaded}
         self._data: dict[tuple[Any, ...], TaskData | None] = {}
         self._questions: dict[tuple[Any, ...], dict[str, Question]] = {}
@@ -75,14 +75,12 @@ class Rebuilt:
         held = self._held(run, task, setting)
         if held is None:
             return {}
-        whole, asked = self._whole(task, held, setting), self.questions(run, task)
-        texts = {}
-        for key in (line["id"] for line in run.questions[task]):
-            if key in asked:
-                texts[key] = Text(asked[key].prompt, asked[key].document)
-            elif key in whole:
-                texts[key] = Text(None, whole[key].document)
-        return texts
+        keys, asked = [line["id"] for line in run.questions[task]], self.questions(run, task)
+        # Whole documents of a large file take a while, and are wanted only in place of a prompt.
+        lacking = any(key not in asked for key in keys)
+        whole = self._whole(task, held, setting) if lacking else {}
+        texts = {key: Text(None, whole[key].document) for key in keys if key in whole}
+        return texts | {key: Text(one.prompt, one.document) for key, one in asked.items()}
 
     def _built(
         self, task: str, held: TaskData, tokens: Tokens, setting: Setting
@@ -155,3 +153,11 @@ class Rebuilt:
         if sentence not in self.missing:
             self.missing.append(sentence)
             self._say(sentence)
+
+
+def _named(name: str) -> Tokens:
+    """A tokenizer's folder or hub id, or the `.gguf` file that holds one beside its weights."""
+    path = Path(name)
+    if path.suffix == ".gguf":
+        return load_tokens(str(path.parent), gguf_file=path.name)
+    return load_tokens(name)
