@@ -31,7 +31,7 @@ class Rebuilt:
 
         Args:
             data, data_dir: where the questions came from, as `evaluate` takes them.
-            tokenizers: folders, hub ids or `.gguf` files; a model's prompts are cut in its own tokens.
+            tokenizers: folders, hub ids or `.gguf` files: prompts are cut in a model's own tokens.
             say: gets each sentence of progress, and on what is not at hand.
 
         Raises:
