@@ -22,9 +22,11 @@ class Card:
 def cards(runs: Sequence[Run], boards: Sequence[Board]) -> list[Card]:
     """The models of some runs in the order in which the boards have them; references are none."""
     asked = [run for run in runs if run.info["kind"] != "reference"]
-    found = {one.identity: Card(one.name, one.identity) for one in entries(asked)}
+    found: dict[Identity, Card] = {}
+    for one in entries(asked):
+        found.setdefault(_model(one.identity), Card(one.name, one.identity))
     for run in asked:
-        found[entries([run])[0].identity].runs.append(run)
+        found[_model(entries([run])[0].identity)].runs.append(run)
     ids = list(dict.fromkeys(run for board in boards for row in board.rows for run in row.runs))
     place = {run: number for number, run in enumerate(ids)}
     last = len(place)
@@ -33,6 +35,11 @@ def cards(runs: Sequence[Run], boards: Sequence[Board]) -> list[Card]:
         return min(place.get(run.info["id"], last) for run in card.runs)
 
     return sorted(found.values(), key=first)
+
+
+def _model(identity: Identity) -> Identity:
+    """The same for a model's runs of our tasks and of lm-eval's."""
+    return identity._replace(kind="model")
 
 
 def record(card: Card, beside: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mom_eval.errors import RunError, SettingError
+from mom_eval.results import table
 from mom_eval.results.leaderboard import build
 from mom_eval.results.report import Text, beside, words
 from mom_eval.results.report.cards import cards
@@ -205,3 +206,39 @@ def test_what_cannot_be_written_or_shown_is_one_sentence(runs, tmp_path):
     save(make_run("a", {"fda": lines}), tmp_path / "short")
     with pytest.raises(RunError, match=r"fda.jsonl, line 1 has no field 'output'"):
         made(tmp_path / "short", tmp_path / "r.html")
+
+
+def test_boards_of_every_kind_stand_in_the_page(tmp_path, browser):
+    right = [1, 0] * 60
+    both = {task: question_lines(task, right) for task in ("fda", "nq")}
+    none = {task: question_lines(task, [0] * 120) for task in ("fda", "nq")}
+    save(make_run("m", both, info={"id": "a" * 12}), tmp_path)
+    save(make_run("m", none, control="blind", info={"id": "b" * 12}), tmp_path)
+    for place, depth in enumerate((0.0, 1.0)):
+        nq = {"nq": question_lines("nq", right)}
+        save(make_run("m", nq, haystack=900, depth=depth, info={"id": f"{place:012d}"}), tmp_path)
+    theirs = [{"task": "x", "id": str(n), "document": str(n), "filter": "none",
+               "metrics": {"em": n % 2}} for n in range(8)]  # fmt: skip
+    results = {"x": {"em,none": {"value": 0.5, "mean": True}}}
+    save(make_run("m", {"x": theirs}, kind="lm-eval", info={"id": "c" * 12, "results": results}),
+         tmp_path)  # fmt: skip
+    boards = build(read_runs([tmp_path]))
+    assert len(boards) == 5
+    browser.open(made(tmp_path, tmp_path / "r.html"))
+    assert browser.texts(".panel > h3")[:5] == [board.title for board in boards]
+    first = browser.all(".board")[0]
+    heads = [one.text for one in first.find_elements("css selector", "thead th")]
+    assert heads == ["Row↕", "Average of 2↕", "Net↕", "FDA (120)↕", "NQ (120)↕"]
+    net = first.find_element("css selector", "td[data-column=net]")
+    assert net.get_attribute("data-words") == table.difference_text(
+        boards[0].rows[0].average.net["blind"], boards[0].shown
+    )
+    assert net.find_elements("css selector", ".zero")
+    own = browser.all(".board")[4].find_element("css selector", "td[data-column='x em']")
+    assert own.get_attribute("data-words").startswith("0.500")
+    assert len(browser.all("figure img")) == 3
+    assert browser.texts(".model h3") == ["m"]
+    assert browser.one(".count").text == "240 questions of 240"
+    browser.choose("Board", "1")
+    assert browser.one(".count").text == "120 questions of 120"
+    assert browser.complaints() == []
