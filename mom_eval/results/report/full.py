@@ -4,7 +4,7 @@ A page opened from a disk may read no file beside it, so the words are no data f
 pages of their own, which it links to.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from os.path import relpath
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,9 @@ def _parts(sheet: Sheet, texts: Texts) -> Iterator[Words]:
 
 
 def _data(sheet: Sheet, part: Words, task: str, back: str) -> dict[str, Any]:
-    places: Sequence[int] = [place for place, _ in part]
+    places = [place for place, _ in part]
+    first = next(at for at, question in enumerate(sheet.questions) if question.task == task)
+    begin, end = places[0] - first + 1, places[-1] - first + 1
     return {
         "boards": [tables.record(sheet.board, {})],
         "plots": [],
@@ -84,7 +86,7 @@ def _data(sheet: Sheet, part: Words, task: str, back: str) -> dict[str, Any]:
         "missing": [],
         "withWords": True,
         "part": {
-            "title": f"{task_name(task)}, questions {places[0] + 1:,} to {places[-1] + 1:,}",
+            "title": f"{task_name(task)}, questions {begin:,} to {end:,}",
             "back": back,
         },
     }
