@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes .venv and installs mom-eval into it, editable, with the extras named ("gguf" or "gguf,test"),
 # at the versions of constraints.txt. Shows a line now and then; all of pip's words go to a log.
+# "test" also needs a Chromium with its driver: Debian's are installed where there are none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 extras=$1
@@ -36,7 +37,30 @@ show_progress() {
   done
 }
 
+# The page of `mom-eval report` is tested in a real browser.
+install_browser() {
+  if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then
+    return
+  fi
+  if ! command -v apt-get >/dev/null || [[ $(id -u) != 0 ]]; then
+    echo "The tests need chromium and chromedriver on the path, which only root may install here:" \
+      "sudo apt-get install chromium chromium-driver (on Debian), then run this again" >&2
+    return 1
+  fi
+  echo "Installing Debian's chromium and chromium-driver (log: .cache/apt.log)"
+  export DEBIAN_FRONTEND=noninteractive
+  if ! { apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver; } \
+    >.cache/apt.log 2>&1; then
+    tail -n 20 .cache/apt.log >&2
+    echo "The installation of chromium failed; the last lines of .cache/apt.log are above." >&2
+    return 1
+  fi
+}
+
 mkdir -p .cache
+if [[ $extras == *test* ]]; then
+  install_browser
+fi
 if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
   python=$(find_python)
   "$python" -m venv .venv

@@ -9,10 +9,12 @@ from mom_eval.cli.bench import bench
 from mom_eval.cli.compare import compare
 from mom_eval.cli.data import data, tasks
 from mom_eval.cli.doctor import doctor
+from mom_eval.cli.export import export
 from mom_eval.cli.leaderboard import leaderboard
 from mom_eval.cli.models import models
 from mom_eval.cli.mqar import mqar
 from mom_eval.cli.ppl import ppl
+from mom_eval.cli.report import report
 from mom_eval.cli.routing import routing
 from mom_eval.cli.run import run
 from mom_eval.cli.runs import runs
@@ -46,8 +48,8 @@ def main() -> None:
 
 
 _COMMANDS = (
-    run, runs, samples, leaderboard, compare, mqar, train, tasks, data, models, ppl, routing, bench,
-    doctor,
+    run, runs, leaderboard, compare, report, samples, export,
+    mqar, train, tasks, data, models, ppl, routing, bench, doctor,
 )  # fmt: skip
 for command in _COMMANDS:
     main.add_command(command)

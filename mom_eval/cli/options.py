@@ -40,6 +40,13 @@ class BatchSize(click.ParamType):
 
 
 TOKENIZER = click.option("--tokenizer", metavar="T", help="Tokenizer, where the model brings none.")
+TOKENIZERS = click.option(
+    "--tokenizer",
+    "tokenizers",
+    multiple=True,
+    metavar="T",
+    help="A model's, to build its prompts as it read them; repeatable.",
+)
 DEVICE = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, ..."
 )

@@ -42,7 +42,9 @@ class Tensors:
                     self._files[name] = file
                     self.shapes[name] = tuple(file.get_slice(name).get_shape())
             except (SafetensorError, OSError) as error:
-                raise CheckpointError(f"{path.name} in {folder.name} is broken: {error}") from error
+                raise CheckpointError(
+                    f"{path.name} in {folder.name} is broken: {error}; fetch it again"
+                ) from error
 
     def _unpickle(self, paths: list[Path], allow_pickle: bool) -> None:
         if not allow_pickle:
@@ -56,9 +58,15 @@ class Tensors:
                 tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
             except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
                 first = str(error).splitlines()[0]
-                raise CheckpointError(f"{path.name} is no file of tensors: {first}") from error
+                raise CheckpointError(
+                    f"{path.name} in {self.folder.name} is no file of tensors: {first};"
+                    " fetch it again"
+                ) from error
             if not isinstance(tensors, dict):
-                raise CheckpointError(f"{path.name} holds no dictionary of tensors")
+                raise CheckpointError(
+                    f"{path.name} in {self.folder.name} holds no dictionary of tensors; fetch"
+                    " it again"
+                )
             self._pickled |= {
                 str(name): tensor for name, tensor in tensors.items() if isinstance(tensor, Tensor)
             }
@@ -85,10 +93,12 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path.name} in {path.parent.name} cannot be read: {error}"
+            f"{path.name} in {path.parent.name} cannot be read: {error}; fetch it again"
         ) from error
     if not isinstance(value, dict):
-        raise CheckpointError(f"{path.name} in {path.parent.name} is no JSON object")
+        raise CheckpointError(
+            f"{path.name} in {path.parent.name} is no JSON object; fetch it again"
+        )
     return value
 
 
@@ -98,7 +108,9 @@ def _weight_files(folder: Path) -> list[Path]:
         if index.exists():
             shards = read_json(index).get("weight_map")
             if not isinstance(shards, dict):
-                raise CheckpointError(f"{index.name} in {folder.name} names no shards")
+                raise CheckpointError(
+                    f"{index.name} in {folder.name} names no shards; fetch it again"
+                )
             paths = [folder / Path(name).name for name in sorted(set(map(str, shards.values())))]
             missing = [path.name for path in paths if not path.exists()]
             if missing or not paths:

@@ -51,9 +51,15 @@ def read(folder: Path | str, *, allow_pickle: bool = False) -> Plan:
     """Compare the configuration and the tensors of a checkpoint; see `load`."""
     folder = Path(folder)
     raw = read_json(folder / "config.json")
-    config = read_config(raw)
     tensors = Tensors(folder, allow_pickle=allow_pickle)
-    model = _shaped(config, tensors)
+    try:
+        config = read_config(raw)
+        model = _shaped(config, tensors)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{folder.name}: {error}; mend the file, or try --backend hf, which runs what"
+            " transformers knows"
+        ) from error
     layout = layout_of(raw, tensors)
     names = as_spelled(published_names(model.pieces(), config, layout), tensors.shapes)
     _check(names, model.pieces(), tensors, config, folder)
@@ -122,7 +128,10 @@ def _dtype(names: dict[str, list[str]], tensors: Tensors) -> torch.dtype:
     """The file's, by what its first matrix is stored in."""
     dtype = tensors[next(iter(names))].dtype
     if dtype not in (torch.float32, torch.bfloat16, torch.float16, torch.float64):
-        raise CheckpointError(f"the weights are stored as {dtype}; expected floating-point numbers")
+        raise CheckpointError(
+            f"the weights in {tensors.folder.name} are stored as {dtype}; give floating-point"
+            " numbers"
+        )
     return dtype
 
 
@@ -167,14 +176,15 @@ def _check(
     if said:
         raise CheckpointError(
             f"the weights in {folder.name} do not fit its config.json ({config.name}):"
-            f" {'; '.join(said)}"
+            f" {'; '.join(said)}; fetch or save both again"
         )
     for name, shape in tensors.shapes.items():
         if name == "lm_head.weight" and name not in names:
             tied = next(n for n, held in names.items() if held == ["embeddings.weight"])
             if shape != tensors.shapes[tied] or not torch.equal(tensors[name], tensors[tied]):
                 raise CheckpointError(
-                    f"{folder.name} says its embeddings are tied, but holds an lm_head of its own"
+                    f"{folder.name} says its embeddings are tied, but holds an lm_head of its own;"
+                    " set tie_word_embeddings to false in its config.json"
                 )
 
 

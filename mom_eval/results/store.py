@@ -95,7 +95,7 @@ def read_runs(paths: Iterable[Path]) -> list[Run]:
     Raises:
         RunError: a path does not exist, or nothing at all was found.
     """
-    runs = []
+    paths, runs = list(paths), []
     for path in paths:
         if not path.is_dir():
             raise RunError(
@@ -107,7 +107,9 @@ def read_runs(paths: Iterable[Path]) -> list[Run]:
         else:
             runs += [_sound(read_run(file.parent)) for file in sorted(path.glob("*/run.json"))]
     if not runs:
-        raise RunError("no run was found there; make one with `mom-eval run`")
+        raise RunError(
+            f"no run was found in {', '.join(map(str, paths))}; make one with `mom-eval run`"
+        )
     return runs
 
 

@@ -79,11 +79,11 @@ def _main_table(board: Board) -> str:
     lines = []
     for row in board.rows:
         line = [_name(row)]
-        line += [_score(row.average.scores.get(board.metric), board.shown)] if average else []
-        line += [_difference(row.average.net.get("blind"), board.shown)] if net else []
+        line += [score_text(row.average.scores.get(board.metric), board.shown)] if average else []
+        line += [difference_text(row.average.net.get("blind"), board.shown)] if net else []
         for column in board.columns:
             cell = row.cells.get(column.key, Cell())
-            line.append(_score(cell.scores.get(board.metric), board.shown))
+            line.append(score_text(cell.scores.get(board.metric), board.shown))
         lines.append(line)
     return grid(head, lines)
 
@@ -92,7 +92,10 @@ def _other_scores(board: Board) -> list[str]:
     others = {key: metric for key, metric in METRICS.items() if key != board.metric}
     head = ["Model", *(metric.name for metric in others.values())]
     lines = [
-        [_name(row), *(_score(row.average.scores.get(k), metric) for k, metric in others.items())]
+        [
+            _name(row),
+            *(score_text(row.average.scores.get(k), metric) for k, metric in others.items()),
+        ]
         for row in board.rows
         if any(key in row.average.scores for key in others)
     ]
@@ -113,7 +116,7 @@ def _control_table(board: Board) -> list[str]:
             cells = [row.cells.get(column.key, Cell()) for column in board.columns]
             if any(control in cell.net for cell in cells):
                 cells = [row.average, *cells] if average else cells
-                scores = [_difference(cell.net.get(control), board.shown) for cell in cells]
+                scores = [difference_text(cell.net.get(control), board.shown) for cell in cells]
                 lines.append([_name(row), control, *scores])
     title = f"What the document adds: {board.shown.name} with it minus under the control, paired:"
     return [title, grid(head, lines)]
@@ -128,7 +131,8 @@ def _name(row: Row) -> str:
     return f"{row.name} ({row.kind})" if row.kind in ("reference", "published") else row.name
 
 
-def _score(score: Interval | None, metric: Metric) -> str:
+def score_text(score: Interval | None, metric: Metric) -> str:
+    """`48.1 44-53`, the ends rounded away from the mean; a dash where there is no score."""
     if score is None:
         return DASH
     value = f"{score.value * metric.scale:.{metric.decimals}f}"
@@ -137,7 +141,8 @@ def _score(score: Interval | None, metric: Metric) -> str:
     return f"{value} {_end(score.low, metric, math.floor)}-{_end(score.high, metric, math.ceil)}"
 
 
-def _difference(score: Interval | None, metric: Metric) -> str:
+def difference_text(score: Interval | None, metric: Metric) -> str:
+    """`+6.0 -1/+12`; a dash where there is no difference."""
     if score is None:
         return DASH
     value = _signed(f"{score.value * metric.scale:.{metric.decimals}f}")

@@ -184,7 +184,9 @@ def _folder_source(folder: Path, option: str) -> Source:
     try:
         names = files.data_files(folder)
     except OSError as error:
-        raise DataError(f"{option}: {folder} cannot be read: {error.strerror}") from None
+        raise DataError(
+            f"{option}: {folder} cannot be read: {error.strerror}; name another folder"
+        ) from None
     if not names:
         raise DataError(
             f"{option}: {folder} holds no .jsonl.gz, .jsonl or .parquet file; name another folder,"

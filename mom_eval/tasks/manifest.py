@@ -54,7 +54,10 @@ def read(folder: Path) -> dict[str, Entry]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}; see who may read it, or prepare the data"
+            " anew"
+        ) from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise DataError(
             f"{path} is not what `mom-eval data prepare` writes; remove it if the files beside it"

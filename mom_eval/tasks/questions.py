@@ -244,7 +244,8 @@ class _Builder:
             return prompt
         if not row.get("question") and self.task.glued:
             raise DataError(
-                f"{self.task.name}: a row without the field question cannot be repeated"
+                f"{self.task.name}: a row without the field question cannot be repeated; add it, or"
+                " leave --repeat out"
             )
         # Without a document (blind) there is nothing to repeat: the question stands there twice.
         copies = f"{document}\n" * (self.setting.repeat - 1) if document else ""

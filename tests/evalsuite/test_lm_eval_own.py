@@ -145,7 +145,7 @@ def test_what_our_models_do_not_do_is_said(both, options, sentence):
 
 
 def test_a_text_longer_than_the_limit_cannot_be_scored(both):
-    with pytest.raises(SettingError, match=r"a text of \d+ tokens is to be scored; 8 fit"):
+    with pytest.raises(SettingError, match=r"a text of \d+ tokens is to be scored and 8 fit"):
         both(max_length=8)[0].loglikelihood(instances("loglikelihood", [("A", STORY)]))
 
 

@@ -57,7 +57,10 @@ def load_hflm(
                 f"{checkpoint.id} brings code of its own; --trust-remote-code runs it, if you trust"
                 " it"
             ) from error
-        raise ModelError(f"{checkpoint.id} cannot be loaded: {text[:300]}") from error
+        raise ModelError(
+            f"{checkpoint.id} cannot be loaded: {text[:300]}; fetch it again, or see whether this"
+            " transformers knows it"
+        ) from error
     return HFModel(hflm)
 
 

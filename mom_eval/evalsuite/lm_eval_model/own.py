@@ -73,7 +73,9 @@ class OwnLM(TemplateLM):
             name = f"{pretrained}@{revision}" if revision else pretrained
             found = find(name, allow_pickle=allow_pickle)
             if len(found) != 1:
-                raise ModelError(f"{pretrained} names {len(found)} models; lm-eval takes one")
+                raise ModelError(
+                    f"{pretrained} names {len(found)} models; lm-eval takes one, name it"
+                )
             tokens = load_tokens(
                 tokenizer or str(found[0].folder), trust_remote_code=trust_remote_code
             )
@@ -92,7 +94,10 @@ class OwnLM(TemplateLM):
             ModelError: the tokenizer has no such token.
         """
         if self.own.eos is None:
-            raise ModelError("lm-eval begins a text with the tokenizer's last token; it has none")
+            raise ModelError(
+                "lm-eval begins a text with the tokenizer's last token, and this one has none; name"
+                " another with tokenizer="
+            )
         return self.own.eos
 
     @property
@@ -167,7 +172,10 @@ class OwnLM(TemplateLM):
         if self.limit is None:
             return Score(prompt, text)
         if len(text) > self.limit:
-            raise SettingError(f"a text of {len(text)} tokens is to be scored; {self.limit} fit")
+            raise SettingError(
+                f"a text of {len(text)} tokens is to be scored and {self.limit} fit; take shorter"
+                " ones"
+            )
         return Score(prompt[max(0, len(prompt) + len(text) - self.limit - 1) :], text)
 
     def loglikelihood_rolling(

@@ -146,7 +146,8 @@ def run_lm_eval_tasks(hflm: Any, names: list[str], limit: int | None) -> dict[st
         )
     except (ConnectionError, FileNotFoundError) as error:
         raise ModelError(
-            f"lm-eval could not load the data of {', '.join(names)} ({_one_line(error)})"
+            f"lm-eval could not load the data of {', '.join(names)} ({_one_line(error)});"
+            " fetch them where there is a network"
         ) from error
     except jinja2.TemplateError as error:
         raise SettingError(

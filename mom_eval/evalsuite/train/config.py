@@ -145,7 +145,8 @@ def read(path: Path) -> Config:
             for number, source in enumerate(sources, 1):
                 if source.needs_tokenizer:
                     raise SettingError(
-                        f"{path}: [[{name}]] {number} is text, and no tokenizer is named"
+                        f"{path}: [[{name}]] {number} is text, and no tokenizer is named; add"
+                        ' tokenizer = "FOLDER or hub id"'
                     )
     return config
 
@@ -159,7 +160,7 @@ def _tables(raw: Mapping[str, Any], name: str, path: Path) -> list[Any]:
 
 def _source(table: Any, where: str, folder: Path) -> Any:
     if not isinstance(table, dict):
-        raise SettingError(f"{where} is a section, not {table!r}")
+        raise SettingError(f"{where} is a section, not {table!r}; write its keys below it")
     kind = table.get("kind")
     if kind not in list(KINDS):
         raise SettingError(f"{where}: kind = {kind!r}; known: {', '.join(KINDS)}")
@@ -198,7 +199,7 @@ def _trained_for(model: ModelConfig, data: tuple[Any, ...]) -> ModelConfig:
 
 def _model(table: Any, where: str) -> ModelConfig:
     if not isinstance(table, dict):
-        raise SettingError(f"{where} is a section, not {table!r}")
+        raise SettingError(f"{where} is a section, not {table!r}; write its keys below it")
     values, family = dict(table), table.get("family")
     if family is not None:
         if family not in list(FAMILIES):
@@ -235,7 +236,7 @@ def _build(kind: type[T], values: Any, where: str) -> T:
         SettingError: an unknown key, one that is missing, or a value that cannot be.
     """
     if not isinstance(values, dict):
-        raise SettingError(f"{where} is a section, not {values!r}")
+        raise SettingError(f"{where} is a section, not {values!r}; write its keys below it")
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     _known(values, known, where)
     lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
@@ -243,7 +244,7 @@ def _build(kind: type[T], values: Any, where: str) -> T:
         return build(kind, {**values, **lists})
     except TypeError as error:
         missing = str(error).partition("argument")[2].lstrip("s: ")
-        raise SettingError(f"{where} lacks {missing}") from None
+        raise SettingError(f"{where} lacks {missing}; add it") from None
     except (ValueError, ArithmeticError) as error:
         mend = "" if ";" in str(error) else ", which cannot be"
         raise SettingError(f"{where}: {error}{mend}") from None

@@ -87,7 +87,8 @@ def train(
     begin = trainer.restore()
     if profile and config.train.steps - begin < 5:
         raise SettingError(
-            f"--profile looks at the third to the fifth step; {config.train.steps - begin} are left"
+            f"--profile looks at the third to the fifth step; {config.train.steps - begin} are"
+            " left: set more steps, or leave it out"
         )
     folder.open(file)
     folder.cut(begin)

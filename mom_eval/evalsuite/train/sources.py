@@ -53,7 +53,9 @@ class TextSource:
         about |= {"length": self.length, "separator": self.separator, "end": _end(tokens)}
         found = kept(about, lambda: self._pieces(tokens))
         if not found.documents:
-            raise DataError(f"{self.file} holds a single token; nothing follows it")
+            raise DataError(
+                f"{self.file} holds a single token; nothing follows it, so give more text"
+            )
         return Reader(found.documents, found.document)
 
     def _pieces(self, tokens: HFTokens) -> Tokenized:

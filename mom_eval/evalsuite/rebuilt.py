@@ -1,0 +1,163 @@
+"""Prompts of finished runs: run folders keep no document, so they are built anew from the data.
+
+What is built counts as the run's prompt only where its hash is the one that the run wrote down.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mom_eval.errors import DataError, ModelError
+from mom_eval.results.report import Text
+from mom_eval.results.store import Run
+from mom_eval.tasks.data import Source, TaskData, load, resolve
+from mom_eval.tasks.questions import Question, prepare
+from mom_eval.tasks.setting import Setting
+from mom_eval.tasks.tokens import PieceTokens, Tokens, load_tokens
+
+
+class Rebuilt:
+    """The questions of runs, from data and tokenizers that are at hand."""
+
+    def __init__(
+        self,
+        data: str | None,
+        data_dir: Path | None,
+        tokenizers: Sequence[str],
+        say: Callable[[str], None],
+    ) -> None:
+        """Hold what is named; nothing is built yet.
+
+        Args:
+            data, data_dir: where the questions came from, as `evaluate` takes them.
+            tokenizers: folders, hub ids or `.gguf` files: prompts are cut in a model's own tokens.
+            say: gets each sentence of progress, and on what is not at hand.
+
+        Raises:
+            DataError: a folder of data that was named is not there.
+            ModelError: a tokenizer that was named cannot be loaded.
+        """
+        self.missing: list[str] = []
+        self._source, self._say = resolve(data, data_dir), say
+        loaded = [PieceTokens(), *map(_named, tokenizers)]
+        self._tokens: dict[str, Tokens | None] = {one.sha256: one for one in loaded}
+        self._data: dict[tuple[Any, ...], TaskData | None] = {}
+        self._questions: dict[tuple[Any, ...], dict[str, Question]] = {}
+        self._texts: dict[tuple[str, str], dict[str, Text]] = {}
+
+    def of(self, run: Run, task: str) -> Mapping[str, Text]:
+        """See `Texts`."""
+        key = run.info["id"], task
+        if key not in self._texts:
+            self._texts[key] = self._of(run, task)
+        return self._texts[key]
+
+    def questions(self, run: Run, task: str) -> dict[str, Question]:
+        """The run's questions by id, in the order in which they were built, as they were asked."""
+        setting = Setting.from_metadata(run.info["setting"])
+        held = self._held(run, task, setting)
+        tokens = None if held is None else self._tokens_of(run)
+        if held is None or tokens is None:
+            return {}
+        hashes = {line["id"]: line.get("prompt_hash") for line in run.questions[task]}
+        built = self._built(task, held, tokens, setting)
+        same = {key: one for key, one in built.items() if hashes.get(key) == one.prompt_hash}
+        if others := len(hashes) - len(same):
+            self._miss(
+                f"of the prompts of {task}, {others} come out otherwise than {run.info['label']}"
+                " read them: data or mom-eval have changed since"
+            )
+        return same
+
+    def _of(self, run: Run, task: str) -> dict[str, Text]:
+        setting = Setting.from_metadata(run.info["setting"])
+        held = self._held(run, task, setting)
+        if held is None:
+            return {}
+        keys, asked = [line["id"] for line in run.questions[task]], self.questions(run, task)
+        # Whole documents of a large file take a while, and are wanted only in place of a prompt.
+        lacking = any(key not in asked for key in keys)
+        whole = self._whole(task, held, setting) if lacking else {}
+        texts = {key: Text(None, whole[key].document) for key in keys if key in whole}
+        return texts | {key: Text(one.prompt, one.document) for key, one in asked.items()}
+
+    def _built(
+        self, task: str, held: TaskData, tokens: Tokens, setting: Setting
+    ) -> dict[str, Question]:
+        """A task's questions by id; built once for all models of one tokenizer."""
+        key = task, held.sha256, tokens.sha256, setting
+        if key not in self._questions:
+            self._say(f"building the prompts of {task} in tokens of {tokens.name}")
+            questions = prepare(task, held.rows, tokens, setting).questions
+            self._questions[key] = {question.id: question for question in questions}
+        return self._questions[key]
+
+    def _whole(self, task: str, held: TaskData, setting: Setting) -> dict[str, Question]:
+        """The questions on whole documents, which need no tokenizer; their ids are the same."""
+        plain = Setting(protocol="full", keep_dropped=setting.keep_dropped, context_length=10**9)
+        return self._built(task, held, PieceTokens(), plain)
+
+    def _held(self, run: Run, task: str, setting: Setting) -> TaskData | None:
+        """The rows that the run was asked, if they are at hand."""
+        known = run.info["data"]
+        key = task, known["source"], setting.seed, setting.file_length
+        if key not in self._data:
+            self._data[key] = self._load(task, known["source"], setting)
+        held = self._data[key]
+        if held is not None and held.sha256 != known["files"][task]["sha256"]:
+            self._miss(
+                f"the documents of {task} at hand are not those that {run.info['label']} was asked"
+                " about (their hash is another one); name the right ones with --data"
+            )
+            return None
+        return held
+
+    def _load(self, task: str, source: str, setting: Setting) -> TaskData | None:
+        where = self._source
+        if source == "sample":
+            where = Source(kind="sample", seed=setting.seed)
+        elif where.kind != source:
+            self._miss(
+                f"the documents of {task} are {source} data and not at hand; name their folder with"
+                " --data"
+            )
+            return None
+        try:
+            return load(task, replace(where, seed=setting.seed), context_length=setting.file_length)
+        except DataError as error:
+            self._miss(f"the documents of {task} are not at hand: {error}")
+            return None
+
+    def _tokens_of(self, run: Run) -> Tokens | None:
+        """The run's tokenizer: one that was named, or one of the hub that its id leads to."""
+        known = run.info["tokenizer"] or {}
+        name, sha256 = known.get("id") or "", known.get("sha256") or ""
+        if sha256 not in self._tokens:
+            self._tokens[sha256] = self._from_hub(name, sha256) if "/" in name else None
+        if self._tokens[sha256] is None:
+            self._miss(
+                f"the tokenizer {name} is not at hand, so prompts cut in its tokens are not shown"
+                " but whole documents; name its folder with --tokenizer"
+            )
+        return self._tokens[sha256]
+
+    def _from_hub(self, name: str, sha256: str) -> Tokens | None:
+        try:
+            found = load_tokens(name)
+        except ModelError:
+            return None
+        return found if found.sha256 == sha256 else None
+
+    def _miss(self, sentence: str) -> None:
+        if sentence not in self.missing:
+            self.missing.append(sentence)
+            self._say(sentence)
+
+
+def _named(name: str) -> Tokens:
+    """A tokenizer's folder or hub id, or the `.gguf` file that holds one beside its weights."""
+    path = Path(name)
+    if path.suffix == ".gguf":
+        return load_tokens(str(path.parent), gguf_file=path.name)
+    return load_tokens(name)

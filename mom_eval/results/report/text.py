@@ -1,0 +1,42 @@
+"""What was read before an answer, for the page: run folders keep its hash and not its words."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from mom_eval.results.store import Run
+
+
+class Text(NamedTuple):
+    """What is at hand of one question as one run was asked it."""
+
+    prompt: str | None
+    """As the model read it: its hash is the one that the run keeps. None: not at hand."""
+    document: str
+    """Of the prompt; the whole one where there is no prompt."""
+
+
+class Texts(Protocol):
+    """Where documents and prompts come from."""
+
+    @property
+    def missing(self) -> Sequence[str]:
+        """Sentences on what was looked for and is not at hand, in the order in which they arose."""
+        ...
+
+    def of(self, run: Run, task: str) -> Mapping[str, Text]:
+        """By the id of the question; those that are not at hand are left out."""
+        ...
+
+
+class _None:
+    """Nothing is at hand."""
+
+    missing: Sequence[str] = ()
+
+    def of(self, run: Run, task: str) -> Mapping[str, Text]:
+        """Empty."""
+        return {}
+
+
+NO_TEXTS: Texts = _None()
+"""For a page of scores and outputs."""
