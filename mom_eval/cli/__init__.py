@@ -12,6 +12,7 @@ from mom_eval.cli.leaderboard import leaderboard
 from mom_eval.cli.models import models
 from mom_eval.cli.mqar import mqar
 from mom_eval.cli.ppl import ppl
+from mom_eval.cli.regress import regress
 from mom_eval.cli.routing import routing
 from mom_eval.cli.run import run
 from mom_eval.cli.samples import samples
@@ -44,7 +45,8 @@ def main() -> None:
 
 
 _COMMANDS = (
-    run, samples, mqar, train, tasks, data, leaderboard, models, ppl, routing, bench, doctor
+    run, samples, mqar, train, tasks, data, leaderboard, regress, models, ppl, routing, bench,
+    doctor,
 )  # fmt: skip
 for command in _COMMANDS:
     main.add_command(command)
