@@ -93,7 +93,8 @@ def _heads(lm: LM) -> int:
     config = lm.config
     if LAYER in config.attention_layers and config.attention is not None:
         return config.attention.num_heads
-    return config.options.num_heads
+    states = lm.layers[LAYER].mixer.family.state
+    return next(iter(states.values()))[0]
 
 
 @contextmanager

@@ -35,8 +35,8 @@ def markdown(gate: Gate) -> str:
     if rose := [one for one in gate.comparisons if one.rose]:
         parts.append(f"Better, which is no alarm:\n\n{_table(rose)}")
     parts.append(
-        f"Drops that these questions detect with a probability of {POWER:.0%}, a dash where they"
-        f" detect none:\n\n{_powers(gate)}"
+        f"Drops that these questions detect with a probability of {100 * POWER:.0f} %, a dash where"
+        f" they detect none:\n\n{_powers(gate)}"
     )
     parts.append("\n".join(f"- {escaped(note)}" for note in _notes(gate)))
     return "\n\n".join(parts) + "\n"
@@ -90,7 +90,8 @@ def _notes(gate: Gate) -> list[str]:
     notes = [
         "A score fell where its drop, at the low end of its interval, is above the tolerance."
         f" {len(gate.comparisons)} comparisons of the same questions then and now, paired and"
-        f" clustered by document: the chance of any false alarm is {FAMILY_ERROR:.0%} at most."
+        f" clustered by document: the chance of any false alarm is {100 * FAMILY_ERROR:.0f} % at"
+        " most."
     ]
     if unsure := [one for one in gate.comparisons if one.unsure]:
         drops = (
