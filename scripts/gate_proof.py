@@ -166,6 +166,7 @@ def _damages(exam: Exam, loaded: Sequence[Loaded], clean: Sequence[list[dict[str
         "Damage",
         "Bits per byte",
         "At least",
+        "Moved",
         "Spread",
         "Contains",
         "Caught",
@@ -186,12 +187,17 @@ def _fall(gate: Gate, model: Loaded) -> list[str]:
     assert drop.variance is not None
     # Of single documents, were they equal, over the mean: what `gate.SPREAD` stands for.
     spread = (drop.variance * drop.documents) ** 0.5 / abs(drop.value) if drop.value else 0.0
-    caught = ", ".join(dict.fromkeys(f"{one.task} ({one.score})" for one in gate.fell))
+    caught = "; ".join(
+        f"{words}: {', '.join(tasks)}"
+        for score, words in ((BITS, "bits"), (CONTAINS, "contains"))
+        if (tasks := [one.task for one in gate.fell if one.score == score])
+    )
     return [
-        f"{drop.value:+.4f}",
-        f"{drop.low:+.4f}",
+        f"{drop.value:+z.4f}",
+        f"{drop.low:+z.4f}",
+        f"{bits.moved:.4f}",
         f"{spread:.1f}",
-        f"{-100 * contains.drop.value:+.1f}",
+        f"{-100 * contains.drop.value:+z.1f}",
         caught or "no",
     ]
 

@@ -32,8 +32,12 @@ TOLERANCE: Final = {BITS: 0.01, CONTAINS: 0.01}
 is to blame for. Numbers of docs/ci.md, "What a clean change does"."""
 NOTICE: Final = {BITS: 0.1, CONTAINS: 0.1}
 """Drops that somebody would want to hear of; where a gate cannot detect them it says so."""
+MOVED: Final = 1e-3
+"""Bits per byte, root mean square over questions: the same weights and code move by less, whatever
+the batch. More is said, and no alarm: another model is meant to answer otherwise."""
 SPREAD: Final = 1.5
-"""How unevenly damage falls on documents: its standard deviation over documents, over its mean."""
+"""How unevenly damage falls on documents: its standard deviation over documents, over its mean.
+Numbers of docs/ci.md, "What it catches"."""
 ALL: Final = "all"
 """In the place of a task: all of them."""
 
@@ -60,6 +64,8 @@ class Comparison:
     score: str
     then: float
     now: float
+    moved: float
+    """Root mean square of the single questions' changes, up or down."""
     drop: Interval
     """How much worse it got: bits per byte more, contains less."""
     documents: Sequence[str]
@@ -174,6 +180,7 @@ def _compare(one: Pairs, score: str, family: int) -> Comparison:
         score=score,
         then=float(then.mean()),
         now=float(now.mean()),
+        moved=float(np.sqrt(np.mean((now - then) ** 2))),
         drop=drop_of(then, now, one.documents, score, level),
         documents=one.documents,
         level=level,

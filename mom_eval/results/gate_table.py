@@ -8,6 +8,7 @@ from mom_eval.results.gate import (
     BITS,
     CONTAINS,
     FAMILY_ERROR,
+    MOVED,
     NOTICE,
     POWER,
     Comparison,
@@ -112,6 +113,12 @@ def _notes(gate: Gate) -> list[str]:
                 f"Too few questions to detect a drop of {_number(NOTICE[score], score)}"
                 f" ({words.name}): {', '.join(blind)}."
             )
+    if moved := [one for one in _of_task(gate, ALL) if one.score == BITS and one.moved > MOVED]:
+        sizes = ", ".join(f"{one.model} by {_number(one.moved, BITS)}" for one in moved)
+        notes.append(
+            "Single questions moved, up or down, by more bits per byte (root mean square) than"
+            f" another run of the same weights and code moves them: {sizes}."
+        )
     return [*notes, *gate.remarks]
 
 

@@ -180,6 +180,14 @@ def test_questions_are_paired_by_id_in_any_order():
     assert all(one.drop.value == 0 for one in judge(found).comparisons)
 
 
+def test_what_moved_and_is_not_worse_is_said():
+    rng = np.random.default_rng(5)
+    assert "moved" not in markdown(judge(pairs(rng, jitter=1e-5)))
+    moved = judge(pairs(rng, jitter=0.02))
+    assert not moved.fell
+    assert "of the same weights and code moves them: model by 0.0" in markdown(moved)
+
+
 def test_remarks_end_the_verdict():
     rng = np.random.default_rng(4)
     assert markdown(judge(pairs(rng), ["m is not as in the baseline: other weights."])).endswith(
