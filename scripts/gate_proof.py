@@ -35,36 +35,33 @@ from mom_eval.results.markdown import grid
 
 Pieces = Mapping[str, Tensor]
 BATCHES = (1, 2, 3, 5, 8, 16, 33, None)
-LAYER = 1
-"""The layer that is damaged, one of the middle; of two that are swapped, the first."""
 
 
 def head_weakened(lm: LM, pieces: Pieces) -> bool:
     """What one head writes, by 0.9."""
-    out = pieces[f"layers.{LAYER}.mixer.out.weight"]
-    width = out.shape[1] // _heads(lm)
+    layer = _middle(lm)
+    out = pieces[f"layers.{layer}.mixer.out.weight"]
+    width = out.shape[1] // _heads(lm, layer)
     out[:, :width] *= 0.9
     return True
 
 
 def layers_swapped(lm: LM, pieces: Pieces) -> bool:
-    """Two layers, one in the other's place."""
-    here, there = f"layers.{LAYER}.", f"layers.{LAYER + 1}."
-    for name, one in pieces.items():
-        if name.startswith(here):
-            other = pieces[there + name.removeprefix(here)]
-            kept = one.clone()
-            one.copy_(other)
-            other.copy_(kept)
+    """Two neighbours, one in the other's place; where they are of one kind."""
+    here, there = (_of_layer(pieces, layer) for layer in (_middle(lm), _middle(lm) + 1))
+    if here.keys() != there.keys():
+        return False
+    for name, one in here.items():
+        kept = one.clone()
+        one.copy_(there[name])
+        there[name].copy_(kept)
     return True
 
 
 def convolution_late(lm: LM, pieces: Pieces) -> bool:
     """A layer's convolutions see one position too far back: the last tap reads what is before."""
-    found = [
-        one for name, one in pieces.items()
-        if name.startswith(f"layers.{LAYER}.mixer.") and name.endswith("_conv.weight")
-    ]  # fmt: skip
+    layer = _of_layer(pieces, _middle(lm))
+    found = [one for name, one in layer.items() if name.endswith("_conv.weight")]
     for taps in found:
         taps.copy_(torch.cat([taps[:, 1:], torch.zeros_like(taps[:, :1])], dim=1))
     return bool(found)
@@ -72,13 +69,10 @@ def convolution_late(lm: LM, pieces: Pieces) -> bool:
 
 def router_row_zeroed(lm: LM, pieces: Pieces) -> bool:
     """One memory's row of a router is nothing."""
-    found = [
-        one for name, one in pieces.items()
-        if name == f"layers.{LAYER}.mixer.router.weight"
-    ]  # fmt: skip
-    for rows in found:
+    rows = _of_layer(pieces, _middle(lm)).get("mixer.router.weight")
+    if rows is not None:
         rows[0] = 0
-    return bool(found)
+    return rows is not None
 
 
 DAMAGES: dict[str, Callable[[LM, Pieces], bool]] = {
@@ -89,11 +83,24 @@ DAMAGES: dict[str, Callable[[LM, Pieces], bool]] = {
 }
 
 
-def _heads(lm: LM) -> int:
+def _middle(lm: LM) -> int:
+    """The layer that is damaged; of two, the first."""
+    return (lm.config.num_layers - 1) // 2
+
+
+def _of_layer(pieces: Pieces, layer: int) -> dict[str, Tensor]:
+    """Name within the layer -> weight."""
+    prefix = f"layers.{layer}."
+    return {
+        name.removeprefix(prefix): one for name, one in pieces.items() if name.startswith(prefix)
+    }
+
+
+def _heads(lm: LM, layer: int) -> int:
     config = lm.config
-    if LAYER in config.attention_layers and config.attention is not None:
+    if layer in config.attention_layers and config.attention is not None:
         return config.attention.num_heads
-    states = lm.layers[LAYER].mixer.family.state
+    states = lm.layers[layer].mixer.family.state
     return next(iter(states.values()))[0]
 
 
