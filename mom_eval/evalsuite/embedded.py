@@ -8,6 +8,8 @@ from mom_eval.models.zoo import shipped
 
 QUESTIONS = 100
 """A task: as many as an average wants (`results.AVERAGE_QUESTIONS`)."""
+CONTEXT_LENGTH = (1024,)
+"""What the attention among them was trained for; no document of the sample is cut at that."""
 NEXT = (
     "Next: `mom-eval data prepare` fetches the real tasks, and `mom-eval run --data hub --model"
     " linear-moe-hub/MoM-Gated-Deltanet-340M` asks a published checkpoint (`mom-eval models` lists"
@@ -40,5 +42,9 @@ def with_defaults(models: list[str], options: Mapping[str, Any]) -> Asked:
         raise ModelError("no checkpoint ships with this mom-eval; name a model with --model")
     if options["data"] is not None or options["data_dir"] is not None:
         return Asked(names, dict(options), None)
-    limit = QUESTIONS if options["limit"] is None else options["limit"]
-    return Asked(names, {**options, "data": "sample", "limit": limit}, NEXT)
+    meant: dict[str, Any] = {"data": "sample"}
+    if options["limit"] is None:
+        meant["limit"] = QUESTIONS
+    if options["context_length"] is None and options["haystack"] is None:
+        meant["context_length"] = CONTEXT_LENGTH
+    return Asked(names, {**options, **meant}, NEXT)

@@ -8,13 +8,13 @@ from click.testing import CliRunner
 from mom_eval.cli import main
 from mom_eval.errors import ModelError
 from mom_eval.evalsuite import checkpoints
-from mom_eval.evalsuite.embedded import QUESTIONS, with_defaults
+from mom_eval.evalsuite.embedded import CONTEXT_LENGTH, QUESTIONS, with_defaults
 from mom_eval.evalsuite.evaluate import source_of
 from mom_eval.models.zoo import shipped
 from mom_eval.results import AVERAGE_QUESTIONS
 from mom_eval.results.store import read_runs
 
-NOTHING = {"data": None, "data_dir": None, "limit": None}
+NOTHING = dict.fromkeys(("data", "data_dir", "limit", "context_length", "haystack"))
 
 
 @pytest.fixture
@@ -34,7 +34,8 @@ def test_the_sample_is_asked_though_data_are_prepared(zoo, tmp_path, monkeypatch
     assert result.stderr.splitlines()[-1].startswith("Next: `mom-eval data prepare`")
     [run] = [run for run in read_runs([tmp_path / "runs"]) if run.info["kind"] == "model"]
     assert run.info["command"] == (
-        "mom-eval run --model tiny-mom --tasks nq --data sample --limit 2 --out runs"
+        "mom-eval run --model tiny-mom --tasks nq --data sample --context-length 1024 --limit 2"
+        " --out runs"
     )
     assert json.loads((tmp_path / "runs" / "leaderboard.json").read_text())["boards"]
 
@@ -43,7 +44,13 @@ def test_what_is_meant_without_a_model(zoo):
     assert QUESTIONS >= AVERAGE_QUESTIONS
     found = with_defaults([], NOTHING)
     assert found.models == ["tiny-mom"]
-    assert found.options == {"data": "sample", "data_dir": None, "limit": QUESTIONS}
+    assert found.options == NOTHING | {
+        "data": "sample",
+        "limit": QUESTIONS,
+        "context_length": CONTEXT_LENGTH,
+    }
+    hidden = with_defaults([], NOTHING | {"haystack": (512,), "limit": 3}).options
+    assert hidden == NOTHING | {"data": "sample", "limit": 3, "haystack": (512,)}
     assert found.next
     own = with_defaults([], NOTHING | {"data": "here"})
     assert own.options == NOTHING | {"data": "here"}
