@@ -31,6 +31,10 @@ class RunError(MomEvalError):
     """A run folder cannot be written, read, or is in use."""
 
 
+class BaselineError(MomEvalError):
+    """A baseline of the regression gate cannot be read, or is one of other questions."""
+
+
 def nearest(name: str, known: list[str]) -> str:
     """What to say of an unknown `name`: the nearest known ones, or all of them."""
     close = get_close_matches(name, known, n=3, cutoff=0.5)

@@ -133,12 +133,6 @@ def test_models_show(cli, tiny_llama, tmp_path):
     assert "pickle: gla, 2 layers" in cli("models", "show", pickle, "--allow-pickle").stdout
 
 
-def test_without_a_model_the_demo_is_named_and_it_is_a_usage_error(cli):
-    result = cli("run")
-    assert result.exit_code == 2
-    assert "make demo" in result.stderr
-
-
 def test_without_data_the_sample_is_announced(cli, tiny_llama, tmp_path):
     result = cli(
         "run", "--tasks", "nq", "--model", tiny_llama, "--limit", 1, "--out", tmp_path / "runs"

@@ -14,6 +14,7 @@ from mom_eval.cli.leaderboard import leaderboard
 from mom_eval.cli.models import models
 from mom_eval.cli.mqar import mqar
 from mom_eval.cli.ppl import ppl
+from mom_eval.cli.regress import regress
 from mom_eval.cli.report import report
 from mom_eval.cli.routing import routing
 from mom_eval.cli.run import run
@@ -48,7 +49,7 @@ def main() -> None:
 
 
 _COMMANDS = (
-    run, runs, leaderboard, compare, report, samples, export,
+    run, runs, leaderboard, compare, report, samples, export, regress,
     mqar, train, tasks, data, models, ppl, routing, bench, doctor,
 )  # fmt: skip
 for command in _COMMANDS:

@@ -32,7 +32,8 @@ from mom_eval.cli.options import (
     "models",
     multiple=True,
     metavar="M",
-    help="Hub id, ID@revision, folder, .gguf, a quoted glob, or LABEL=M; repeatable.",
+    help="Hub id, ID@revision, folder, .gguf, a quoted glob, a name of one that ships, or LABEL=M;"
+    " repeatable.  [default: all that ship]",
 )
 @TOKENIZER
 @DATA
@@ -97,20 +98,20 @@ from mom_eval.cli.options import (
 def run(models: tuple[str, ...], batch_size: int | None, **options: Any) -> None:
     """Ask models the recall tasks and show the leaderboard.
 
+    Without --model the checkpoints that ship are asked; without --data too, on the embedded sample.
     Runs are kept in --out: what was done is not done again, what was stopped goes on.
     """
-    if not models:
-        raise click.UsageError(
-            "no --model given; no checkpoint ships yet, `make demo` fetches a small one"
-        )
     from mom_eval import evaluate
+    from mom_eval.evalsuite.embedded import with_defaults
     from mom_eval.results.leaderboard import build
     from mom_eval.results.show import leaderboard_text, write_leaderboard
     from mom_eval.results.store import read_runs
 
+    asked = with_defaults(list(models), options)
+    options = asked.options
     context_length, controls = options.pop("context_length"), options.pop("controls")
     table = evaluate(
-        list(models),
+        asked.models,
         context_length=context_length,
         control=controls,
         batch_size=batch_size,
@@ -120,3 +121,5 @@ def run(models: tuple[str, ...], batch_size: int | None, **options: Any) -> None
     click.echo(leaderboard_text(build(read_runs(table.attrs["runs"])), "md"))
     for path in write_leaderboard(build(read_runs([options["out"]])), options["out"]):
         click.echo(f"wrote {path}", err=True)
+    if asked.next:
+        click.echo(asked.next, err=True)

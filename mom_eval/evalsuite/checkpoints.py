@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mom_eval.errors import ModelError, nearest
 from mom_eval.evalsuite.plan import GLOB
+from mom_eval.models.zoo import shipped
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
 _CONFIG_FILES = ("config.json", "generation_config.json")
@@ -96,8 +97,9 @@ def find(
     """Every checkpoint that one `--model` names, downloading from the hub where needed.
 
     Args:
-        text: a hub id, `id@revision`, a folder, a `.gguf` file, a glob over those, each with an
-            optional `label=` before it.
+        text: the name of a checkpoint that ships, a hub id, `id@revision`, a folder, a `.gguf`
+            file, a glob over those, each with an optional `label=` before it. A folder of that name
+            goes before what ships.
         trust_remote_code: fetch the code that the model brings, too.
         allow_pickle: fetch a pickle where there are no safetensors.
 
@@ -110,11 +112,14 @@ def find(
     path = Path(text).expanduser()
     if path.exists():
         return [_local(path, label)]
+    if text in shipped():
+        return [_local(shipped()[text], label)]
     if GLOB.search(text):
         return _glob(str(path), label)
     if text.startswith((".", "/", "~")) or text.endswith(".gguf") or text.count("/") != 1:
         beside = [entry.name for entry in path.parent.glob("*")] if path.parent.is_dir() else []
-        hint = nearest(path.name, sorted(beside)) if beside else "no such folder either"
+        known = [*shipped(), *sorted(beside)]
+        hint = nearest(path.name, known) if known else "no such folder either"
         raise ModelError(f"there is no model at {text}; {hint}; a hub id has the form owner/name")
     return [_hub(text, label, trust_remote_code, allow_pickle)]
 

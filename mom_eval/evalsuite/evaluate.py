@@ -89,7 +89,7 @@ def evaluate(
     suite = Suite(
         tasks=ours,
         settings=settings(base, Grid(*map(_several, (context_length, haystack, depth, control)))),
-        source=source_of(data, data_dir, seed, say or log.info) if ours else None,
+        source=source_of(data, data_dir, seed, limit, say or log.info) if ours else None,
         options=options,
         out=Path(out),
         say=say or log.info,
@@ -112,8 +112,12 @@ def _command(given: dict[str, Any]) -> str:
     return command_line({name: given[name] for name in known if name != "say"}, defaults)
 
 
-def source_of(data: str | None, data_dir: str | Path | None, seed: int, say: Say) -> Source:
+def source_of(
+    data: str | None, data_dir: str | Path | None, seed: int, limit: int | None, say: Say
+) -> Source:
     """What `--data` and `--data-dir` mean; says why where nobody asked for it.
+
+    The sample is made as long as `limit` asks for: it has no end of its own.
 
     Raises:
         DataError: there is no data.
@@ -126,7 +130,7 @@ def source_of(data: str | None, data_dir: str | Path | None, seed: int, say: Say
     source = resolve(data, Path(data_dir) if data_dir else None)
     if source.why:
         say(source.why)
-    return replace(source, seed=seed)
+    return replace(source, seed=seed, questions=max(source.questions, limit or 0))
 
 
 def tidy(folders: list[Path]) -> "pd.DataFrame":
@@ -313,7 +317,7 @@ class Suite:
         if setting.prompt_limit is not None:
             model.check_limit(setting.context_length, setting.bos)
         prepared = self._prepared(model.tokens, setting, job.tasks)
-        room = setting.bos + _room(prepared, model.tokens)
+        room = setting.bos + room_for(prepared, model.tokens)
         model.check_limit(room, setting.bos)
         answerer: Answerer = model.answerer(setting.bos, self.options.batch_size, room)
         if isinstance(answerer, ModuleAnswerer):
@@ -342,7 +346,7 @@ class _SameTokens:
         return hash(self.tokens.sha256)
 
 
-def _room(prepared: dict[str, Prepared], tokens: Tokens) -> int:
+def room_for(prepared: dict[str, Prepared], tokens: Tokens) -> int:
     """Tokens of the longest prompt with its answer, generated or an alias."""
     return max(
         question.prompt_tokens

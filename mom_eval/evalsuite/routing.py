@@ -64,7 +64,7 @@ def look(
             " tasks"
         )
     setting = Setting(protocol=protocol, context_length=context_length, limit=limit)
-    source = source_of(data, data_dir, setting.seed, say)
+    source = source_of(data, data_dir, setting.seed, setting.limit, say)
     loaded = find_own(model, tokenizer, device, dtype, kernels, allow_pickle)
     bos = loaded.uses_bos("auto", protocol)
     setting = Setting(protocol=protocol, context_length=context_length, limit=limit, bos=bos)

@@ -174,7 +174,7 @@ class Session:
         self.writer, self.answerer, self.shown = writer, answerer, shown
         self.prompt_tokens = 0
         self._before, self._start = writer.info, time.monotonic()
-        self._halving = Halving[Question, Answer]("questions", _alone, shown.say)
+        self._halving = Halving[Question, Answer]("questions", alone, shown.say)
         self._contains: dict[str, list[int]] = {}
 
     def ask(self, questions: list[Question]) -> dict[str, Answer]:
@@ -240,7 +240,8 @@ class Session:
                 )
 
 
-def _alone(questions: Sequence[Question]) -> str:
+def alone(questions: Sequence[Question]) -> str:
+    """What memory ran out on where a question does not fit by itself, and what to do."""
     longest = max(question.prompt_tokens for question in questions)
     return (
         f"a single prompt of up to {longest} tokens; take a smaller model,"

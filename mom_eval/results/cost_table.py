@@ -3,8 +3,17 @@
 from typing import Final
 
 from mom_eval.results.board import Board, Row
+from mom_eval.results.costs import Costs
 from mom_eval.results.markdown import escaped, grid
 
+COST_NAMES: Final = {
+    "parameters": "Parameters",
+    "activated": "Activated",
+    "state_bytes": "State",
+    "decode_bytes": "Decode",
+    "tokens_per_second": "Tokens/s",
+}
+"""The costs that are numbers, and what tables head them with."""
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -14,7 +23,8 @@ def cost_table(board: Board) -> list[str]:
     if not rows:
         return []
     tokens = f"{board.group.context_length:,} tokens"
-    head = ["Model", "Parameters", "Activated", f"State, {tokens}", "Decode", "Tokens/s", "On"]
+    head = ["Model", *COST_NAMES.values(), "On"]
+    head[3] += f", {tokens}"
     title = (
         f"Cost: parameters, and those that a token uses; bytes of state behind {tokens}, and bytes"
         " read and written for one more of one sequence, both counted; tokens a second, measured,"
@@ -24,20 +34,15 @@ def cost_table(board: Board) -> list[str]:
 
 
 def _line(row: Row) -> list[str]:
-    costs = row.costs
-    return [
-        row.name,
-        _count(costs.parameters),
-        _count(costs.activated),
-        size(costs.state_bytes),
-        size(costs.decode_bytes),
-        "-" if costs.tokens_per_second is None else f"{costs.tokens_per_second:,.0f}",
-        costs.ran_on or "-",
-    ]
+    return [row.name, *(cost_words(row.costs, key) for key in COST_NAMES), row.costs.ran_on or "-"]
 
 
-def _count(value: int | None) -> str:
-    return "-" if value is None else f"{value:,}"
+def cost_words(costs: Costs, key: str) -> str:
+    """A cost as tables print it: bytes with their unit, counts with commas."""
+    value = getattr(costs, key)
+    if key.endswith("_bytes"):
+        return size(value)
+    return "-" if value is None else f"{value:,.0f}"
 
 
 def size(value: float | None) -> str:

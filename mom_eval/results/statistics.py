@@ -1,8 +1,9 @@
 """Intervals for scores whose questions come in clusters: one document, several questions.
 
 Questions on one document are not independent, so the usual standard error is too small. Every
-interval here is a 95 % one whose variance is taken over documents, with the t quantile of
-(documents - 1) degrees of freedom: Miller, "Adding Error Bars to Evals", arXiv 2411.00640.
+interval here is a 95 % one, or of the confidence given, whose variance is taken over documents,
+with the t quantile of (documents - 1) degrees of freedom: Miller, "Adding Error Bars to Evals",
+arXiv 2411.00640.
 """
 
 from collections.abc import Sequence
@@ -68,18 +69,21 @@ def share_of(totals: Floats, sizes: Floats) -> Interval:
     return _interval(clustered_wilson(totals, sizes), Clusters(totals, sizes))
 
 
-def mean(values: ArrayLike, documents: Sequence[str]) -> Interval:
+def mean(
+    values: ArrayLike, documents: Sequence[str], *, confidence: float = CONFIDENCE
+) -> Interval:
     """The mean of unbounded `values` (bits per byte) with its cluster-robust t interval.
 
-    With a single document `low`, `high` and `variance` are None. Raises ValueError on no values,
-    other lengths, or a value that is not finite.
+    Of another `confidence` where many are read at once. With a single document `low`, `high` and
+    `variance` are None. Raises ValueError on no values, other lengths, or a value that is not
+    finite.
     """
     clusters = by_document(_finite(values), documents)
     if len(clusters.sizes) == 1:
         value = float(clusters.totals[0] / clusters.sizes[0])
         return Interval(value, None, None, int(clusters.sizes[0]), 1, None)
     value, variance = _mean_and_variance(clusters.totals, clusters.sizes)
-    half = _quantile(len(clusters.sizes)) * np.sqrt(variance)
+    half = _quantile(len(clusters.sizes), confidence) * np.sqrt(variance)
     return _interval(Bounds(value, value - half, value + half, variance), clusters)
 
 
@@ -129,7 +133,9 @@ def lift(inside: ArrayLike, kind: ArrayLike, chosen: ArrayLike, whole: ArrayLike
     return Interval(value, low, high, count, documents, value**2 * variance)
 
 
-def paired(a: ArrayLike, b: ArrayLike, documents: Sequence[str]) -> Interval:
+def paired(
+    a: ArrayLike, b: ArrayLike, documents: Sequence[str], *, confidence: float = CONFIDENCE
+) -> Interval:
     """The mean of a - b, both in [0, 1] and on the same questions in the same order.
 
     The t interval of the differences breaks where they are rare: it covers a true difference of
@@ -137,7 +143,8 @@ def paired(a: ArrayLike, b: ArrayLike, documents: Sequence[str]) -> Interval:
     max(a - b, 0), and the losses, max(b - a, 0), get a Wilson interval each, and these are joined
     with their correlation over documents (Newcombe, Statistics in Medicine 17, 1998, method 10;
     Zou and Donner, Statistics in Medicine 27, 2008). Differences of unbounded values:
-    `mean(a - b, documents)`. Raises ValueError as `proportion` does.
+    `mean(a - b, documents)`. Of another `confidence` where many are read at once. Raises ValueError
+    as `proportion` does.
     """
     first, second = _scores(a), _scores(b)
     if first.shape != second.shape:
@@ -147,8 +154,8 @@ def paired(a: ArrayLike, b: ArrayLike, documents: Sequence[str]) -> Interval:
     value = float(np.mean(first - second))
     if len(gains.sizes) == 1:
         return Interval(value, -1.0, 1.0, len(first), 1, None)
-    up = clustered_wilson(gains.totals, gains.sizes)
-    down = clustered_wilson(losses.totals, losses.sizes)
+    up = clustered_wilson(gains.totals, gains.sizes, confidence)
+    down = clustered_wilson(losses.totals, losses.sizes, confidence)
     link = -2.0 * _correlation(gains, losses)
     below, above = up.value - up.low, down.high - down.value
     low = value - np.sqrt(below**2 + link * below * above + above**2)
@@ -190,7 +197,7 @@ def average(intervals: Sequence[Interval]) -> Interval:
     )
 
 
-def clustered_wilson(totals: Floats, sizes: Floats) -> Bounds:
+def clustered_wilson(totals: Floats, sizes: Floats, confidence: float = CONFIDENCE) -> Bounds:
     """Wilson intervals on the effective sample size, from sums by document.
 
     `totals` [..., G] are the sums of the scores in [0, 1] of each of G >= 2 documents, `sizes` [G]
@@ -206,7 +213,7 @@ def clustered_wilson(totals: Floats, sizes: Floats) -> Bounds:
     prior = 1 + PRIOR_CORRELATION * (np.sum(sizes**2) / questions - 1)
     events = questions * np.minimum(value, 1 - value)
     effect = (events * np.maximum(observed, 1) + PRIOR_EVENTS * prior) / (events + PRIOR_EVENTS)
-    size, t = questions / effect, _quantile(len(sizes))
+    size, t = questions / effect, _quantile(len(sizes), confidence)
     centre = value + t**2 / (2 * size)
     half = t * np.sqrt(value * (1 - value) / size + t**2 / (4 * size**2))
     scale = 1 + t**2 / size
@@ -234,8 +241,8 @@ def _correlation(first: Clusters, second: Clusters) -> float:
     return min(float(np.sum(x * y) / scale), 0.0) if scale > 0 else 0.0
 
 
-def _quantile(documents: int) -> float:
-    return float(stdtrit(documents - 1, (1 + CONFIDENCE) / 2))
+def _quantile(documents: int, confidence: float = CONFIDENCE) -> float:
+    return float(stdtrit(documents - 1, (1 + confidence) / 2))
 
 
 def _interval(bounds: Bounds, clusters: Clusters) -> Interval:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from mom_eval.models.zoo import shipped
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # What `lm_eval --include_path` does, without lm-eval's own 14,000 tasks (10 s).
@@ -99,3 +101,22 @@ def test_one_task_runs_from_the_wheel(installed: Path, tmp_path: Path, tiny_llam
     assert Path(report["package"]).is_relative_to(installed)
     assert report["questions"] == 2
     assert 0 <= report["contains"] <= 1
+
+
+LOAD = """
+import torch
+from mom_eval.models import load
+from mom_eval.models.zoo import shipped
+from mom_eval.tasks.tokens import load_tokens
+
+name, folder = next(iter(shipped().items()))
+ids = torch.tensor(load_tokens(str(folder)).encode("The device is a meter. Panel:"))
+assert load(folder)(ids).logits.isfinite().all()
+print(folder)
+"""
+
+
+@pytest.mark.skipif(not shipped(), reason="no checkpoint ships yet")
+def test_a_checkpoint_that_ships_loads_from_the_wheel(installed: Path, tmp_path: Path):
+    folder = command(sys.executable, "-c", LOAD, cwd=tmp_path, packages=installed).strip()
+    assert Path(folder).is_relative_to(installed)

@@ -73,7 +73,7 @@ function scoreOf(row, column, metric) {
 /** The ends of the axis that all columns share but the one of differences. */
 function scaleOf(board, columns, metric) {
   const most = (keys) => Math.max(1e-9, ...board.rows.flatMap((row) => keys.flatMap((column) =>
-    (scoreOf(row, column, metric) ?? []).slice(0, 3).filter((end) => end !== null).map(Math.abs))));
+    (column.cost ? [] : scoreOf(row, column, metric) ?? []).slice(0, 3).filter((end) => end !== null).map(Math.abs))));
   const net = most(columns.filter((column) => column.key === "net"));
   return { plain: [0, most(columns.filter((column) => column.key !== "net"))], net: [-net, net] };
 }
@@ -93,14 +93,16 @@ function scoreCell(row, column, metric, [start, end]) {
   const [mean, low, high, words] = score;
   const [value, ...ends] = words.split(" ");
   const at = (position) => `${(100 * (position - start)) / (end - start)}%`;
+  const shown = [el("span", { class: "value" }, value),
+    el("span", { class: "ends" }, ` ${ends.join(" ")}`)];
+  if (column.cost) return el("td", { "data-column": key, "data-words": words }, shown);
   const bar = el("span", { class: "bar", "aria-hidden": "true" });
   if (start < 0) bar.append(styled("zero", { left: at(0) }));
   if (low !== null && high !== null) {
     bar.append(styled("interval", { left: at(low), right: `calc(100% - ${at(high)})` }));
   }
   bar.append(styled("mean", { left: at(mean) }));
-  return el("td", { "data-column": key, "data-words": words },
-    el("span", { class: "value" }, value), el("span", { class: "ends" }, ` ${ends.join(" ")}`), bar);
+  return el("td", { "data-column": key, "data-words": words }, shown, bar);
 }
 
 /** A mark of a bar. Styles are set one by one: the page's policy allows none in attributes. */

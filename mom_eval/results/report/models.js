@@ -14,7 +14,7 @@ function modelSection(model, place, boards) {
 /** All boards that the model stands on, in every score. */
 function modelScores(place, boards) {
   return boards.flatMap((board) => board.rows.filter((row) => row.model === place).map((row) => {
-    const columns = board.columns.filter((column) => row.cells[column.key]);
+    const columns = board.columns.filter((column) => !column.cost && row.cells[column.key]);
     const metrics = Object.entries(board.metrics).filter(([key]) =>
       columns.some((column) => scoreOf(row, column, key)));
     return [el("p", { class: "caption" }, board.title), grid(

@@ -5,6 +5,7 @@ from typing import Any
 
 from mom_eval.results import table
 from mom_eval.results.board import METRICS, Board, Cell, Metric, Row
+from mom_eval.results.cost_table import COST_NAMES, cost_words
 from mom_eval.results.statistics import Interval
 
 
@@ -45,15 +46,20 @@ def _columns(board: Board) -> list[dict[str, Any]]:
         columns.append(_column("average", f"Average of {len(board.averaged)}"))
     if any("blind" in row.average.net for row in board.rows):
         columns.append(_column("net", "Net"))
-    return columns + [
+    columns += [
         _column(column.key, column.name)
         | {"questions": column.questions, "few": bool(board.averaged) and not column.averaged}
         for column in board.columns
     ]
+    return columns + [
+        _column(key, name) | {"cost": True}
+        for key, name in COST_NAMES.items()
+        if any(getattr(row.costs, key) is not None for row in board.rows)
+    ]
 
 
 def _column(key: str, name: str) -> dict[str, Any]:
-    return {"key": key, "name": name, "questions": None, "few": False}
+    return {"key": key, "name": name, "questions": None, "few": False, "cost": False}
 
 
 def _row(
@@ -66,6 +72,11 @@ def _row(
     if net is not None:
         text = table.difference_text(net, board.shown)
         cells["net"] = {"scores": {board.metric: _score(net, board.shown, text)}, "reason": None}
+    for key in COST_NAMES:
+        value = getattr(row.costs, key)
+        if value is not None:
+            score = [value, None, None, cost_words(row.costs, key)]
+            cells[key] = {"scores": dict.fromkeys(metrics, score), "reason": None}
     known = [models[run] for run in row.runs if run in models]
     return {
         "name": row.name,

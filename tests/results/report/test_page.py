@@ -6,7 +6,16 @@ from selenium.webdriver.common.keys import Keys
 from mom_eval.results import table
 from mom_eval.results.leaderboard import build
 from mom_eval.results.store import read_runs
-from tests.results.report.conftest import ANSWER, HOSTILE, NAME, Given, made
+from tests.results.conftest import make_run
+from tests.results.report.conftest import (
+    ANSWER,
+    HOSTILE,
+    NAME,
+    Given,
+    made,
+    question_lines,
+    save,
+)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +86,25 @@ def test_another_score_may_be_shown_and_sorted_by(opened):
     # The lowest cost is the best, so that it comes on top first.
     assert row_names(opened)[0] in ("head", "=gamma()")
     assert "2.0" in opened.one("tr[data-row='=gamma()'] td[data-column=fda]").text
+
+
+def test_costs_are_columns_that_sort_and_have_no_interval(runs, tmp_path, browser):
+    for place, name in enumerate(("small", "large")):
+        run = make_run(name, {"fda": question_lines("fda", [1, 0])}, info={"id": name})
+        run.info["model"] |= {"parameters": 10 ** (4 + place), "state_bytes": 2048}
+        run.info["model"] |= {"state_bytes_per_token": place, "decode_bytes": 9}
+        save(run, tmp_path)
+    browser.open(made(tmp_path, tmp_path / "r.html"))
+    heads = browser.texts(".board thead th")
+    assert heads[2:] == ["Parameters↕", "State↕", "Decode↕"]
+    browser.one(".board [data-sort=parameters]").click()
+    assert row_names(browser) == ["large", "small"]
+    cells = browser.all("td[data-column=state_bytes]")
+    assert [cell.text for cell in cells] == ["4 KiB", "2 KiB"]
+    assert not browser.all("td[data-column=parameters] .bar")
+    browser.choose("Score", "f1")
+    assert len(browser.all("td[data-column=state_bytes]")) == 2
+    assert browser.complaints() == []
 
 
 def test_questions_are_filtered(opened):
