@@ -74,8 +74,7 @@ PROTOCOL = click.option(
 DATA = click.option(
     "--data",
     metavar="DIR|hub|sample",
-    help="Where questions come from; sample:questions=N,tokens=N,seed=N for another sample."
-    "  [default: prepared data, else the sample]",
+    help="Where questions come from.  [default: prepared data, else the sample]",
 )
 DATA_DIR = click.option(
     "--data-dir",

@@ -12,17 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from mom_eval.errors import DataError, SettingError
+from mom_eval.errors import DataError
 from mom_eval.tasks import TASKS, files, manifest, sample
 from mom_eval.tasks.schema import Row
 
 ENVIRONMENT = "MOM_EVAL_DATA"
 NQ_LENGTHS = (512, 1024, 2048)
 """The hub holds NQ cut to three lengths, in tokens."""
-
-
-_OF_SAMPLE = {"questions": 1, "tokens": sample.FEWEST_TOKENS, "seed": 0}
-"""What may be asked of the sample, and its lowest value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,17 +71,15 @@ def resolve(data: str | None, data_dir: Path | None = None) -> Source:
     """What `--data` and `--data-dir` mean.
 
     Args:
-        data: a folder, `hub`, `sample`, `sample:questions=2000,tokens=1024,seed=1` (any of the
-            three, as in `Source`), or None: the data folder if it holds data, else the sample,
-            with `why` to be shown to the user.
+        data: a folder, `hub`, `sample`, or None: the data folder if it holds data, else the
+            sample, with `why` to be shown to the user.
         data_dir: the data folder, if not the usual one.
 
     Raises:
         DataError: a folder that was named is missing or holds no data.
-        SettingError: the sample is asked for in a way that it cannot be.
     """
-    if data is not None and data.partition(":")[0] == "sample":
-        return _sample_source(data)
+    if data == "sample":
+        return Source(kind="sample")
     if data not in (None, "hub"):
         return _folder_source(Path(data).expanduser(), "--data")
     folder = data_folder(data_dir)
@@ -107,18 +101,6 @@ def resolve(data: str | None, data_dir: Path | None = None) -> Source:
         why=f"no data are prepared in {folder}, so the questions are the embedded synthetic sample;"
         " `mom-eval data prepare` fetches the real ones, --data DIR reads your own",
     )
-
-
-def _sample_source(data: str) -> Source:
-    found: dict[str, int] = {}
-    for part in filter(None, data.partition(":")[2].split(",")):
-        name, _, value = part.partition("=")
-        lowest = _OF_SAMPLE.get(name)
-        if lowest is None or not value.isdecimal() or int(value) < lowest:
-            known = ", ".join(f"{one}= from {least:,} on" for one, least in _OF_SAMPLE.items())
-            raise SettingError(f"--data {data}: {part!r} is none of {known}")
-        found[name] = int(value)
-    return Source(kind="sample", **found)
 
 
 def load(task: str, source: Source, *, context_length: int | None = None) -> TaskData:

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from mom_eval.errors import DataError, SettingError
+from mom_eval.errors import DataError
 from mom_eval.tasks import TASKS, manifest
 from mom_eval.tasks.data import Source, data_folder, file_stem, load, resolve
 from mom_eval.tasks.sample import generate
@@ -293,21 +293,3 @@ def test_the_samples_hash_follows_its_settings():
     hashes = [load("drop", Source(kind="sample", **other)).sha256 for other in others]
     assert len(set(hashes)) == 4
     assert load("drop", Source(kind="sample", why="nothing is prepared")).sha256 == hashes[0]
-
-
-def test_the_sample_may_be_asked_for_in_another_size():
-    source = resolve("sample:questions=3,tokens=200,seed=5")
-    assert (source.kind, source.questions, source.tokens, source.seed) == ("sample", 3, 200, 5)
-    assert len(load("nq", source).rows) == 3
-    plain, other = resolve("sample"), resolve("sample:seed=1")
-    assert other.questions == plain.questions
-    assert load("nq", other).rows != load("nq", plain).rows
-
-
-@pytest.mark.parametrize(
-    "asked", ["questions=0", "tokens=9", "seed=-1", "size=3", "seed", "seed=x"]
-)
-def test_a_sample_that_cannot_be_says_what_can(asked):
-    words = f"--data sample:{asked}: '{asked}' is none of questions= from 1 on, tokens= from 128"
-    with pytest.raises(SettingError, match=words):
-        resolve(f"sample:{asked}")
