@@ -6,10 +6,12 @@ must take the same ones on every machine.
 """
 
 import hashlib
+import os
 import random
 import re
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -24,6 +26,8 @@ from mom_eval.tasks.window import Cut, around, keep_right, whole
 
 TOO_SHORT = "answer or key of one character, as the papers drop"
 EMPTY = "no answer given"
+FEW = 64
+"""Fewer questions than these are not worth threads."""
 _MEND = {
     TOO_LITTLE: "ask for a smaller --haystack",
     TOO_LONG: "ask for a larger --haystack",
@@ -129,20 +133,18 @@ def prepare(name: str, rows: Sequence[Row], tokens: Tokens, setting: Setting) ->
     builder = _Builder(task, rows, tokens, setting)
     dropped: Counter[str] = Counter()
     questions: list[Question] = []
-    for row in builder.ordered:
-        reason = EMPTY if not any(task.answers(row)) else None
-        if reason is None and not setting.keep_dropped:
-            reason = drop_reason(task, row)
-        full = setting.limit is not None and len(questions) >= setting.limit
-        if reason is None and full:
-            continue
-        try:
-            if reason is None:
-                questions.append(builder.question(row))
-        except Unfit as unfit:
-            reason = unfit.reason
-        if reason is not None:
-            dropped[reason] += 1
+    size = setting.limit or len(rows) or 1
+    for first in range(0, len(rows), size):
+        lot, full = builder.ordered[first : first + size], len(questions) == setting.limit
+        for found in map(builder.dropped, lot) if full else _made(builder, lot):
+            if isinstance(found, str):
+                dropped[found] += 1
+            elif len(questions) == setting.limit or found is None:
+                continue
+            elif isinstance(found, Unfit):
+                dropped[found.reason] += 1
+            else:
+                questions.append(found)
     if not questions:
         reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
         mend = next((words for reason, words in _MEND.items() if reason in dropped), "")
@@ -156,6 +158,30 @@ def prepare(name: str, rows: Sequence[Row], tokens: Tokens, setting: Setting) ->
             not contains(question.prompt, question.answers) for question in questions
         ),
     )
+
+
+def _made(builder: "_Builder", lot: Sequence[Row]) -> list[Question | Unfit | str]:
+    """Questions, or why there is none, in the order of the rows.
+
+    Those on one document are made together, so that it is tokenized once; several documents side
+    by side, which tokenizers allow.
+    """
+    made: list[Any] = [None] * len(lot)
+    places: dict[str, list[int]] = {}
+    for place, row in enumerate(lot):
+        places.setdefault(builder.task.document(row), []).append(place)
+
+    def make(of_document: list[int]) -> None:
+        for place in of_document:
+            made[place] = builder.attempt(lot[place])
+
+    if len(lot) < FEW:
+        for some in places.values():
+            make(some)
+    else:
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            list(threads.map(make, places.values()))
+    return made
 
 
 def _unique(questions: list[Question]) -> list[Question]:
@@ -184,6 +210,22 @@ class _Builder:
 
     def _draw(self, row: Row) -> random.Random:
         return random.Random(f"{self.setting.seed} {self._hash(row)}")
+
+    def dropped(self, row: Row) -> str | None:
+        """Why a row is not asked, whatever is built of it."""
+        if not any(self.task.answers(row)):
+            return EMPTY
+        return None if self.setting.keep_dropped else drop_reason(self.task, row)
+
+    def attempt(self, row: Row) -> Question | Unfit | str:
+        """A row's question; what is wrong where its passage fits no haystack; why it is dropped."""
+        reason = self.dropped(row)
+        if reason is not None:
+            return reason
+        try:
+            return self.question(row)
+        except Unfit as unfit:
+            return unfit
 
     @cached_property
     def passages(self) -> list[str]:

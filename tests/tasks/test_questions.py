@@ -6,10 +6,13 @@ from dataclasses import replace
 import pytest
 
 from mom_eval.errors import DataError, SettingError
+from mom_eval.tasks import questions
 from mom_eval.tasks.haystack import TOO_LITTLE, TOO_LONG
 from mom_eval.tasks.questions import TOO_SHORT, Question, prepare
 from mom_eval.tasks.recall import ANSWER_LENGTH
+from mom_eval.tasks.sample import generate
 from mom_eval.tasks.setting import Setting
+from mom_eval.tasks.tokens import PieceTokens
 
 SMALL = Setting(context_length=148)
 
@@ -297,3 +300,16 @@ def test_controls_repeat_as_the_plain_run_does(tokens, control):
         assert question.document != plain[key].document
         swapped = plain[key].prompt.replace(plain[key].document, question.document)
         assert " ".join(question.prompt.split()) == " ".join(swapped.split())
+
+
+@pytest.mark.parametrize("limit", [None, 1, 7, 30, 60])
+def test_threads_make_the_questions_that_one_makes(limit, monkeypatch):
+    """Several on a document, some rows dropped, more rows than are asked."""
+    rows = generate("nq", questions=40, tokens=200)
+    rows += [{**row, "answers": ["x"]} for row in rows[:5]] + [{**rows[6], "answers": [""]}]
+    setting = Setting(context_length=128, limit=limit)
+    alone = prepare("nq", rows, PieceTokens(), setting)
+    monkeypatch.setattr(questions, "FEW", 1)
+    assert prepare("nq", rows, PieceTokens(), setting) == alone
+    assert len(alone.questions) == min(limit or 99, 40)
+    assert sum(alone.dropped.values()) == 6

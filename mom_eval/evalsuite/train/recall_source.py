@@ -1,7 +1,7 @@
 """Recall questions to train on: prompts of `mom-eval run` with their answers."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -31,8 +31,6 @@ QUESTIONS = 32
 """That are drawn on such documents at a time."""
 DRAWS = 64
 """Of so many at most, until a block is full."""
-ROWS = 128
-"""Of a file, that a thread makes questions of at once; of whole documents, so a few more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +121,8 @@ class RecallSource:
             asked = found.rows if heldout else found.train_rows() or []
             if path is not None:
                 _check_apart(task, asked, found.rows, path)
-            made = _with_answers(_prepared(task, asked, tokens, self._setting))
-            # Again in threads, which the tokenizer lets run side by side.
+            made = _with_answers(prepare(task, asked, tokens, self._setting).questions)
+            # In threads, which the tokenizer lets run side by side.
             with ThreadPoolExecutor(os.cpu_count()) as threads:
                 ids = list(threads.map(lambda some: self._ids(some, tokens), self._lots(made)))
             return joined(ids, len(asked) - len(made))
@@ -229,30 +227,6 @@ def _check_apart(task: str, rows: Sequence[Row], heldout: Sequence[Row], path: P
             f"{len(both)} documents of {path} are held out in {task}.* beside it too, the first"
             f" begins {min(both)[:40]!r}; take them out of one of the two"
         )
-
-
-def _prepared(task: str, rows: Sequence[Row], tokens: HFTokens, setting: Setting) -> list[Question]:
-    """`prepare`, some documents at a time, so that each is tokenized once for all its questions."""
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        parts = threads.map(
-            lambda some: prepare(task, some, tokens, setting).questions, _by_document(task, rows)
-        )
-        return [question for part in parts for question in part]
-
-
-def _by_document(task: str, rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Rows in lots of `ROWS` and a few more; those of a document are not parted."""
-    of_document: dict[str, list[Row]] = {}
-    for row in rows:
-        of_document.setdefault(RECALL[task].document(row), []).append(row)
-    lot: list[Row] = []
-    for some in of_document.values():
-        lot += some
-        if len(lot) >= ROWS:
-            yield lot
-            lot = []
-    if lot:
-        yield lot
 
 
 def _with_answers(questions: Sequence[Question]) -> list[Question]:

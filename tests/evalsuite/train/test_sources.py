@@ -189,19 +189,6 @@ def test_no_document_is_trained_on_that_is_held_out(tmp_path, tokens):
         opened(RecallSource(data=str(tmp_path), length=256, tasks=("nq",)), tokens)
 
 
-def test_questions_of_many_documents_come_once_each(tmp_path, tokens, monkeypatch):
-    """In lots of whole documents, of which some have several questions."""
-    monkeypatch.setattr(recall_source, "ROWS", 4)
-    rows = [row(n % 7) | {"question": f"what is code {n}", "doc_id": str(n)} for n in range(20)]
-    (tmp_path / "nq.train.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
-    (tmp_path / "nq.jsonl").write_text(json.dumps(row(99)) + "\n")
-    reader = opened(RecallSource(data=str(tmp_path), length=256, tasks=("nq",)), tokens)
-    texts = [text_of(tokens, reader.document(place)) for place in range(reader.documents)]
-    assert sorted(int(text.split("code ")[-1].split()[0].strip("?")) for text in texts) == list(
-        range(20)
-    )
-
-
 def never():
     raise AssertionError("made anew")
 
