@@ -70,7 +70,7 @@ PRESETS = {
     "gated-deltanet-340m": _LARGE,
     "transformer-340m": _attention(_LARGE, 16, 64),
     "delta-net-340m": _recurrent("delta_net", num_heads=4),
-    "linear-attn-340m": _recurrent("linear_attn", num_heads=4),
+    "retnet-340m": _recurrent("retnet", num_heads=4, expand_v=1.0),
     "mom-8m": replace(_MIDDLE, memories=_MEMORIES, intermediate_size=384),
     "gated-deltanet-8m": _MIDDLE,
     "mom-1m": replace(_SMALL, memories=_MEMORIES, intermediate_size=128),
@@ -87,7 +87,7 @@ PRESETS = {
         norm_eps=1e-5,
     ),
 }
-"""Those of 340M stand in tables of speed (DeltaNet and linear attention beside a peer that refuses
+"""Those of 340M stand in tables of speed (DeltaNet and RetNet beside a peer that refuses
 gradients with gates), those of 8M and 1M weights in tables of training; the tiny ones try a CPU."""
 
 
