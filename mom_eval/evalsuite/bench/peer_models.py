@@ -98,7 +98,7 @@ def peer_model(lm: LM, against: str, machine: Machine) -> PeerModel:
     kind = lm.config.family if lm.config.memories is None else "mom"
     config = fla_config(lm.config)
     if config is None or (against == "hf" and kind not in ("mamba2", None)):
-        raise SettingError(f"{PEERS[against]} has no {lm.config.name}; leave --against out")
+        raise SettingError(f"{PEERS[against]} has no {lm.config.name}")
     if against == "hf" and kind is None:
         return PeerModel(_llama(lm, machine))
     library = import_module("fla.models" if against == "fla" else "transformers")
@@ -145,9 +145,7 @@ def _llama(lm: LM, machine: Machine) -> Any:
 def _plain(config: ModelConfig) -> Any:
     options = config.attention
     if options is None or options.window or options.qkv_bias or options.qk_norm:
-        raise SettingError(
-            f"transformers' Llama is no {config.name} with these options; leave --against out"
-        )
+        raise SettingError(f"transformers' Llama is no {config.name} with these options")
     return options
 
 
