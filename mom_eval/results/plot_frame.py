@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from mom_eval.errors import SettingError
-from mom_eval.results.board import Metric, shown
+from mom_eval.results.board import LM_EVAL_SCORE, Metric, shown
 from mom_eval.results.notes import task_name, task_order
 from mom_eval.results.table import AVERAGE, FIELDS, SETTING
 
@@ -29,6 +29,8 @@ def checked(frame: pd.DataFrame, *free: str) -> Lines:
             " or lines of it"
         )
     lines: Lines = frame[frame["kind"] != "published"] if free else frame
+    if LM_EVAL_SCORE in set(lines["metric"]):
+        raise SettingError("lm-eval's own tasks are not drawn: their metrics share no axis")
     some(lines.dropna(subset="value"), "score that this plot could show; keep more lines")
     fixed = [name for name in (*SETTING, "metric") if name not in free]
     fixed += [] if free else ["data_files"]
@@ -65,15 +67,15 @@ def tasks_of(frame: Lines) -> list[str]:
 
 
 def averaged(frame: Lines) -> list[str]:
-    """The tasks that the average goes over; none where leaderboards average different ones."""
-    found = frame["averaged"].drop_duplicates().dropna()
-    return found.iloc[0].split(",") if len(found) == 1 else []
+    """The tasks that the average goes over; none where leaderboards have different ones, or none."""
+    found = frame["averaged"].unique()
+    known = len(found) == 1 and AVERAGE in set(frame["task"])
+    return found[0].split(",") if known and isinstance(found[0], str) else []
 
 
 def panels(frame: Lines) -> list[str]:
     """The average, where it says more than the tasks do, and the tasks."""
-    average = len(averaged(frame)) > 1 and AVERAGE in set(frame["task"])
-    return [*([AVERAGE] if average else []), *tasks_of(frame)]
+    return [*([AVERAGE] if len(averaged(frame)) > 1 else []), *tasks_of(frame)]
 
 
 def heading(frame: Lines, task: str, *, few: bool = False) -> str:
@@ -90,9 +92,10 @@ def heading(frame: Lines, task: str, *, few: bool = False) -> str:
 
 
 def asked(frame: Lines) -> str:
-    """`1,234 questions`: what rows were asked at most, over all tasks."""
+    """`1,234 questions`: what rows were asked at most, over all tasks; empty for published rows."""
     tasks = frame[frame["task"] != AVERAGE]
-    return f"{tasks.groupby('task')['questions'].max().sum():,.0f} questions"
+    count = tasks.groupby("task")["questions"].max().sum()
+    return f"{count:,.0f} questions" if count else ""
 
 
 def weight(task: str) -> str:

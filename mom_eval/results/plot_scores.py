@@ -11,7 +11,6 @@ from mom_eval.results.plot_frame import Lines, checked, heading, metric_of, pane
 
 _LOOKS = {
     "model": (plot_style.MODEL, "o", "model"),
-    "lm-eval": (plot_style.MODEL, "o", "model, asked by lm-eval"),
     "reference": (plot_style.REFERENCE, "s", "reference, made by code"),
     "published": (plot_style.PUBLISHED, "D", "published, no interval"),
 }
@@ -59,15 +58,15 @@ def _panel(axis: Axes, lines: Lines) -> None:
         if pd.notna(line.low):
             ends = [line.low, line.high]
             axis.plot(ends, [place, place], color=color, lw=1.6, solid_capstyle="butt")
-        face = color if marker == "o" else "white"
+        face = color if line.kind == "model" else "white"
         axis.plot([line.value], [place], marker, color=color, mfc=face, ms=5, mew=1.2)
 
 
 def _legend(axis: Axes, kinds: set[str]) -> None:
-    found = [look for kind, look in _LOOKS.items() if kind in kinds]
     handles = [
-        Line2D([], [], color=color, marker=marker, mfc=color if marker == "o" else "white")
-        for color, marker, _ in found
+        Line2D([], [], color=color, marker=marker, mfc=color if kind == "model" else "white")
+        for kind, (color, marker, _) in _LOOKS.items()
+        if kind in kinds
     ]
-    words = [words for _, _, words in found]
+    words = [words for kind, (_, _, words) in _LOOKS.items() if kind in kinds]
     axis.legend(handles, words, loc="upper left", frameon=False, title="bars: 95 % interval")

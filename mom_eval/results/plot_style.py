@@ -114,11 +114,11 @@ def axis_label(metric: Metric) -> str:
 
 def details(frame: Lines, *left_out: str) -> list[str]:
     """The group in words, but for its first one and those that start or end with `left_out`."""
-    words = frame["board"].iloc[0].split(", ")
+    title, count = frame["board"].iloc[0].split(", "), asked(frame)
+    # Of a whole leaderboard the count is the title's.
+    words = [count if word.endswith(" questions") else word for word in title]
     skip = ("Recall", "not the real tasks", *left_out)
-    kept = [word for word in words if not word.startswith(skip) and not word.endswith(left_out)]
-    # Of a whole leaderboard that is what its title says.
-    return [asked(frame) if word.endswith(" questions") else word for word in kept]
+    return [w for w in words if w and not w.startswith(skip) and not w.endswith(left_out)]
 
 
 def limits(axis: Axes, metric: Metric, largest: float, which: str = "x") -> None:
