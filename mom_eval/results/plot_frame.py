@@ -67,7 +67,7 @@ def tasks_of(frame: Lines) -> list[str]:
 
 
 def averaged(frame: Lines) -> list[str]:
-    """The tasks that the average goes over; none where leaderboards have different ones, or none."""
+    """The tasks that the average goes over; none where leaderboards differ in them."""
     found = frame["averaged"].unique()
     known = len(found) == 1 and AVERAGE in set(frame["task"])
     return found[0].split(",") if known and isinstance(found[0], str) else []
