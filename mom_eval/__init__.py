@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mom_eval.evalsuite.evaluate import evaluate
-    from mom_eval.results.frames import load_runs
+    from mom_eval.results.frames import load_leaderboard, load_runs
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "load_runs"]
+__all__ = ["__version__", "evaluate", "load_leaderboard", "load_runs"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,8 +16,8 @@ def __getattr__(name: str) -> Any:
         from mom_eval.evalsuite.evaluate import evaluate
 
         return evaluate
-    if name == "load_runs":
-        from mom_eval.results.frames import load_runs
+    if name in ("load_leaderboard", "load_runs"):
+        from mom_eval.results import frames
 
-        return load_runs
+        return getattr(frames, name)
     raise AttributeError(f"module 'mom_eval' has no attribute {name!r}")

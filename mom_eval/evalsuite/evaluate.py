@@ -135,10 +135,9 @@ def source_of(
 
 def tidy(folders: list[Path]) -> "pd.DataFrame":
     """The leaderboard of run folders, one line a row, task and group."""
-    from mom_eval.results.leaderboard import build
-    from mom_eval.results.show import leaderboard_frame
+    from mom_eval.results.frames import load_leaderboard
 
-    table = leaderboard_frame(build([read_run(folder) for folder in folders]))
+    table = load_leaderboard(*folders)
     table.attrs["runs"] = folders
     return table
 

@@ -282,4 +282,4 @@ def write(bench: Bench, out: Path) -> list[Path]:
         "bench.csv": csv(bench).rstrip("\n"),
         "bench.json": as_json(bench),
     }
-    return write_report(texts, lambda: figures(bench), out)
+    return write_report(texts, figures(bench), out)

@@ -155,4 +155,4 @@ def write(check: Check, out: Path) -> list[Path]:
         "check.csv": csv(check).rstrip("\n"),
         "check.json": as_json(check),
     }
-    return write_report(texts, dict, out)
+    return write_report(texts, {}, out)

@@ -127,4 +127,4 @@ def write(suite: Suite, out: Path) -> list[Path]:
         "suite.csv": csv(suite).rstrip("\n"),
         "suite.json": as_json(suite),
     }
-    return write_report(texts, dict, out)
+    return write_report(texts, {}, out)

@@ -28,6 +28,11 @@ LM_EVAL_SCORE: Final = "score"
 """The one metric of a board of lm-eval's own tasks: its columns are pairs of task and metric."""
 
 
+def shown(metric: str) -> Metric:
+    """How a metric is shown."""
+    return METRICS.get(metric) or Metric(metric, 1.0, 3)
+
+
 @dataclass(frozen=True)
 class Cell:
     """The scores of one row on one task, or its averages over tasks."""
@@ -89,7 +94,7 @@ class Board:
     @property
     def shown(self) -> Metric:
         """How the board's metric is shown."""
-        return METRICS.get(self.metric) or Metric(self.metric, 1.0, 3)
+        return shown(self.metric)
 
     @property
     def controls(self) -> tuple[str, ...]:

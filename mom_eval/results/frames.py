@@ -1,4 +1,4 @@
-"""Run folders -> two tidy tables: the runs, and their questions."""
+"""Run folders -> tidy tables: the runs, their questions, their leaderboards."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from mom_eval.results import table
+from mom_eval.results.board import Board
 from mom_eval.results.costs import tokens_taken
 from mom_eval.results.group import group_of
+from mom_eval.results.leaderboard import build
 from mom_eval.results.store import Run, read_runs
 
 
@@ -37,6 +40,37 @@ def load_runs(*paths: str | Path) -> Frames:
     runs = sorted(read_runs(map(Path, paths)), key=answered)
     found = sorted({run.info["id"]: run for run in runs}.values(), key=age)
     return Frames(runs_frame(found), questions_frame(found))
+
+
+def load_leaderboard(
+    *paths: str | Path, metric: str = "contains", published: str | None = None
+) -> pd.DataFrame:
+    """Read run folders, or all that lie directly in given folders, as leaderboards in one table.
+
+    One line a leaderboard (`board`, its title), row and task, `average` being one more task; the
+    best row comes first. `value`, `low` and `high` are the score and its 95 % interval. Shares and
+    their net scores are in percent. What is not known is missing (NaN). The plots take this table,
+    or lines of it.
+
+    Args:
+        paths: run folders, or folders that hold them, as `mom-eval run --out` writes them.
+        metric: what `value` is, and what rows are ordered by: `contains`, `exact`, `f1` or
+            `bits_per_byte`.
+        published: `mom-paper` adds the rows of that paper.
+
+    Raises:
+        RunError: no run is there, or one cannot be read.
+        SettingError: no publication of that name.
+        ValueError: no metric of that name.
+    """
+    return leaderboard_frame(build(read_runs(map(Path, paths)), metric, published))
+
+
+def leaderboard_frame(boards: Iterable[Board]) -> pd.DataFrame:
+    """Leaderboards as one table; see `load_leaderboard`."""
+    frame = pd.DataFrame(table.lines(boards), columns=[*table.FIELDS])
+    # A column of nothing but None would be one of objects, and no number could be asked of it.
+    return frame.astype(dict.fromkeys(frame.columns[frame.isna().all()], float))
 
 
 def age(run: Run) -> tuple[str, str]:

@@ -193,7 +193,7 @@ def write(board: MqarBoard, out: Path) -> list[Path]:
     from mom_eval.results.plot_mqar import mqar_figure
 
     texts = {"mqar.json": as_json(board), "mqar.md": markdown(board)}
-    return write_report(texts, lambda: {"mqar": mqar_figure(board)}, out)
+    return write_report(texts, {"mqar": mqar_figure(board)}, out)
 
 
 def _record(name: str, value: Interval) -> dict[str, float | None]:

@@ -185,7 +185,7 @@ def write(found: Perplexity, out: Path) -> list[Path]:
     from mom_eval.results.plot_perplexity import perplexity_figure
 
     texts = {"ppl.json": as_json(found)}
-    return write_report(texts, lambda: {"ppl": perplexity_figure(found)}, out)
+    return write_report(texts, {"ppl": perplexity_figure(found)}, out)
 
 
 def _record(name: str, value: Interval | None) -> dict[str, float | None]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
@@ -32,6 +33,7 @@ _BAR = 0.36
 Value = Callable[[Measured], float | None]
 
 
+@style.context(plot_style.STYLE)
 def figures(bench: Bench) -> Mapping[str, Figure]:
     """`bench`, or one figure a batch where there are several: `bench-batch-8`."""
     if bench.kind == "op":

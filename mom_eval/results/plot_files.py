@@ -1,6 +1,6 @@
 """Figures -> PNG and SVG files, with texts beside them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from matplotlib import style
@@ -11,11 +11,11 @@ from mom_eval.results.plot_style import STYLE
 from mom_eval.results.store import disk_errors
 
 
-def write_figures(draw: Callable[[], Mapping[str, Figure]], out: Path) -> list[Path]:
-    """Draw and write figures into the folder `out`, which is made if need be; returns the files.
+def write_figures(figures: Mapping[str, Figure], out: Path) -> list[Path]:
+    """Write figures into the folder `out`, which is made if need be; returns the files.
 
     Args:
-        draw: gives figures by their file names without suffix; called with our style in force.
+        figures: by their file names without suffix.
         out: the folder.
 
     Raises:
@@ -24,7 +24,7 @@ def write_figures(draw: Callable[[], Mapping[str, Figure]], out: Path) -> list[P
     written = []
     # A fixed salt and no date: the same figures give the same bytes.
     with style.context({**STYLE, "svg.hashsalt": "mom-eval"}):
-        for stem, figure in draw().items():
+        for stem, figure in figures.items():
             for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
                 path = out / f"{stem}{suffix}"
                 try:
@@ -39,9 +39,7 @@ def write_figures(draw: Callable[[], Mapping[str, Figure]], out: Path) -> list[P
     return written
 
 
-def write_report(
-    texts: Mapping[str, str], draw: Callable[[], Mapping[str, Figure]], out: Path
-) -> list[Path]:
+def write_report(texts: Mapping[str, str], figures: Mapping[str, Figure], out: Path) -> list[Path]:
     """Write texts by their file names, and figures as `write_figures` does; returns the files.
 
     Raises:
@@ -51,4 +49,4 @@ def write_report(
         out.mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
             (out / name).write_text(text + "\n", encoding="utf-8")
-    return [*(out / name for name in texts), *write_figures(draw, out)]
+    return [*(out / name for name in texts), *write_figures(figures, out)]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -17,6 +18,7 @@ _CHANCE: Any = {"color": plot_style.GREY, "ls": "--", "lw": 1}
 _ANY_VALUE: Any = {"color": plot_style.GREY, "ls": ":", "lw": 1}
 
 
+@style.context(plot_style.STYLE)
 def mqar_figure(board: MqarBoard) -> Figure:
     """All lengths side by side; the last panel names the models with their states."""
     looks = plot_style.model_looks([row.label for row in board.rows])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -12,6 +13,7 @@ from mom_eval.results.statistics import Interval
 _SIZE = (8.4, 3.5)
 
 
+@style.context(plot_style.STYLE)
 def perplexity_figure(found: Perplexity) -> Figure:
     """By context length on the left, by position in the longest context on the right."""
     figure = Figure(figsize=_SIZE, layout="constrained")

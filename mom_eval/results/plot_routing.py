@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
@@ -16,6 +17,7 @@ _LIMIT = 2.0
 _COLORS = "PuOr_r"
 
 
+@style.context(plot_style.STYLE)
 def routing_figure(found: Routing) -> Figure:
     """Over chance in colour, with a dot where the interval leaves chance out; load as bars."""
     layers = {index: summary(counts) for index, counts in found.layers.items()}

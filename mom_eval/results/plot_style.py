@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mom_eval.results.board import Board, Metric, Row
+from mom_eval.results.board import Metric
+from mom_eval.results.plot_frame import Lines, asked
 
 STYLE: Final[dict[str, Any]] = {
     "font.size": 9,
@@ -26,7 +27,8 @@ STYLE: Final[dict[str, Any]] = {
     "svg.fonttype": "path",
     "text.parse_math": False,
 }
-"""In force while `plot.write` draws; `text.parse_math` keeps `$` in a model's name a `$`."""
+"""In force while a figure is made and while it is written; `text.parse_math` keeps `$` in a model's
+name a `$`."""
 
 # Okabe and Ito, "Color Universal Design", without its yellow, which is too pale on white.
 PALETTE: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -45,11 +47,11 @@ class Look(NamedTuple):
     line: str
 
 
-def looks(rows: Sequence[Row]) -> dict[str, Look]:
-    """A look for each row, by name: colour and marker differ, references are grey and dashed."""
-    found = model_looks([row.name for row in rows if row.kind != "reference"])
-    references = [row.name for row in rows if row.kind == "reference"]
-    for place, name in enumerate(references):
+def looks(frame: Lines) -> dict[str, Look]:
+    """A look for each row, by name, references last: these are grey and dashed."""
+    made = frame["kind"] == "reference"
+    found = model_looks([*frame["row"][~made].drop_duplicates()])
+    for place, name in enumerate(frame["row"][made].drop_duplicates()):
         found[name] = Look(GREY, MARKERS[place % len(MARKERS)], ":")
     return found
 
@@ -89,13 +91,13 @@ def panel_grid(
     return figure, axes
 
 
-def titled(figure: Figure, board: Board, what: str, details: Iterable[str]) -> None:
+def titled(figure: Figure, frame: Lines, what: str, details: Iterable[str]) -> None:
     """Two lines over a figure: what it shows, and of which data."""
-    headed(figure, what, details, synthetic=board.group.synthetic)
+    headed(figure, what, details, synthetic=frame["synthetic"].any())
 
 
 def headed(figure: Figure, what: str, details: Iterable[str], *, synthetic: bool) -> None:
-    """As `titled`, where there is no board; more lines where a figure is too narrow for two.
+    """As `titled`, where there is no leaderboard; more lines where a figure is too narrow for two.
 
     Synthetic data is shouted.
     """
@@ -110,11 +112,13 @@ def axis_label(metric: Metric) -> str:
     return f"{metric.name}, %" if metric.scale == 100.0 else metric.name
 
 
-def details(board: Board, *left_out: str) -> list[str]:
+def details(frame: Lines, *left_out: str) -> list[str]:
     """The group in words, but for its first one and those that start or end with `left_out`."""
-    words = board.title.split(", ")
+    title, count = frame["board"].iloc[0].split(", "), asked(frame)
+    # Of a whole leaderboard the count is the title's.
+    words = [count if word.endswith(" questions") else word for word in title]
     skip = ("Recall", "not the real tasks", *left_out)
-    return [word for word in words if not word.startswith(skip) and not word.endswith(left_out)]
+    return [w for w in words if w and not w.startswith(skip) and not w.endswith(left_out)]
 
 
 def limits(axis: Axes, metric: Metric, largest: float, which: str = "x") -> None:

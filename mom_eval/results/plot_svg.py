@@ -1,6 +1,6 @@
 """Figures -> SVG texts for a page, each with words for those who do not see it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from io import StringIO
 from typing import NamedTuple
 
@@ -23,10 +23,10 @@ class Picture(NamedTuple):
     height: float
 
 
-def pictures(draw: Callable[[], Mapping[str, Figure]]) -> list[Picture]:
-    """Figures as SVG on no ground, with text as text; `draw` is called with our style in force."""
+def pictures(figures: Iterable[Figure]) -> list[Picture]:
+    """Figures as SVG on no ground, with text as text."""
     with style.context({**STYLE, "svg.hashsalt": "mom-eval", "svg.fonttype": "none"}):
-        return [_picture(figure) for figure in draw().values()]
+        return [_picture(figure) for figure in figures]
 
 
 def _picture(figure: Figure) -> Picture:

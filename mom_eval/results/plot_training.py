@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from mom_eval.results import plot_style
 from mom_eval.results.plot_files import write_figures
@@ -25,23 +26,29 @@ def write(folder: Path, loss: Rows, heldout: Rows, model: str) -> list[Path]:
     Raises:
         RunError: the folder cannot be written.
     """
-    return write_figures(lambda: {"loss": curves(loss, heldout, model)}, folder)
+    return write_figures({"loss": curves(_table(loss), _table(heldout), model)}, folder)
 
 
-def curves(loss: Rows, heldout: Rows, model: str) -> Figure:
-    """One panel, and a second one for accuracy where something was held out."""
-    panels = 2 if heldout else 1
+@style.context(plot_style.STYLE)
+def curves(loss: pd.DataFrame, heldout: pd.DataFrame, model: str) -> Figure:
+    """One panel, and a second one for accuracy where something was held out.
+
+    Args:
+        loss: `loss.csv`, a line a step.
+        heldout: `heldout.csv`, a line a measurement and source; may be empty.
+        model: its name, for the title.
+    """
+    panels = 1 if heldout.empty else 2
     figure = Figure(figsize=(4.6 * panels, 3.2), layout="constrained")
     axes = list(figure.subplots(1, panels, squeeze=False).flat)
     _loss(axes[0], loss)
-    for place, source in enumerate(dict.fromkeys(row["source"] for row in heldout)):
-        part = [row for row in heldout if row["source"] == source]
+    sources = [] if heldout.empty else heldout.groupby("source", sort=False)
+    for place, (source, part) in enumerate(sources):
         colors, markers = plot_style.PALETTE[1:], plot_style.MARKERS
         look: Any = {"color": colors[place % len(colors)], "ms": 3.5, "lw": 1.3}
         look["marker"] = markers[place % len(markers)]
-        tokens = _column(part, "tokens")
-        axes[0].plot(tokens, _column(part, "loss"), label=f"held out: {source}", **look)
-        axes[1].plot(tokens, 100 * _column(part, "accuracy"), label=source, **look)
+        axes[0].plot(part["tokens"], part["loss"], label=f"held out: {source}", **look)
+        axes[1].plot(part["tokens"], 100 * part["accuracy"], label=source, **look)
     for axis, label in zip(axes, ("loss, nats a label", "held out, % right"), strict=False):
         axis.grid(axis="y")
         axis.set_xlabel("tokens trained on")
@@ -57,14 +64,15 @@ def curves(loss: Rows, heldout: Rows, model: str) -> Figure:
     return figure
 
 
-def _loss(axis: Axes, loss: Rows) -> None:
+def _loss(axis: Axes, loss: pd.DataFrame) -> None:
     """Every step faintly, and means over neighbours as a line."""
-    color, tokens, losses = plot_style.PALETTE[0], _column(loss, "tokens"), _column(loss, "loss")
+    color, tokens, losses = plot_style.PALETTE[0], *(loss[n].to_numpy() for n in ("tokens", "loss"))
     axis.plot(tokens, losses, color=color, lw=0.6, alpha=0.3)
     parts = min(POINTS, len(losses))
     means = [[part.mean() for part in np.array_split(values, parts)] for values in (tokens, losses)]
     axis.plot(*means, color=color, lw=1.4, label="training")
 
 
-def _column(rows: Rows, name: str) -> NDArray[np.float64]:
-    return np.array([float(row[name]) for row in rows])
+def _table(rows: Rows) -> pd.DataFrame:
+    table = pd.DataFrame([*rows])
+    return table.astype({name: float for name in table if name != "source"})

@@ -204,7 +204,7 @@ def write(found: Routing, out: Path) -> list[Path]:
     from mom_eval.results.plot_routing import routing_figure
 
     texts = {"routing.json": as_json(found)}
-    return write_report(texts, lambda: {"routing": routing_figure(found)}, out)
+    return write_report(texts, {"routing": routing_figure(found)}, out)
 
 
 def _record(value: Interval) -> dict[str, float | None]:

@@ -1,11 +1,8 @@
-"""Leaderboards -> what a person or a program reads: text, a data frame, files."""
+"""Leaderboards -> what a person or a program reads: text, files."""
 
 import json
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
-
-import pandas as pd
 
 from mom_eval.results import table
 from mom_eval.results.board import Board
@@ -21,11 +18,6 @@ def leaderboard_text(boards: Sequence[Board], form: str) -> str:
     return (table.csv if form == "csv" else table.markdown)(boards)
 
 
-def leaderboard_frame(boards: Sequence[Board]) -> pd.DataFrame:
-    """Leaderboards as a frame, a line for each group, row and task; columns as in the CSV."""
-    return pd.read_csv(StringIO(table.csv(boards)))
-
-
 def write_leaderboard(boards: Sequence[Board], out: Path) -> list[Path]:
     """Write `leaderboard.md`, `.csv`, `.json` and the plots; returns the files.
 
@@ -33,6 +25,7 @@ def write_leaderboard(boards: Sequence[Board], out: Path) -> list[Path]:
         RunError: the folder cannot be written.
     """
     from mom_eval.results import plot
+    from mom_eval.results.frames import leaderboard_frame
 
     written = []
     with disk_errors(out):
@@ -41,4 +34,4 @@ def write_leaderboard(boards: Sequence[Board], out: Path) -> list[Path]:
             path = out / f"leaderboard.{form}"
             path.write_text(leaderboard_text(boards, form), encoding="utf-8")
             written.append(path)
-    return written + plot.write(boards, out / "plots")
+    return written + plot.write(leaderboard_frame(boards), out / "plots")

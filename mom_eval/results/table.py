@@ -9,12 +9,32 @@ from typing import Any, Final
 from mom_eval.results.board import METRICS, Board, Cell, Column, Metric, Row
 from mom_eval.results.cost_table import cost_table
 from mom_eval.results.costs import COLUMNS
+from mom_eval.results.group import short_hash
 from mom_eval.results.markdown import escaped, grid, one_line
 from mom_eval.results.statistics import Interval
 
 SCHEMA: Final = 1
 DASH: Final = "-"
+AVERAGE: Final = "average"
 CONTROLS: Final = ("blind", "shuffled")
+SETTING: Final = (
+    *("data", "protocol", "context_length", "answer_length", "repeat", "haystack", "depth"),
+    *("control", "keep_dropped", "bos", "seed"),
+)
+"""Fields that part leaderboards, less the data files."""
+FIELDS: Final = (
+    *("board", "synthetic", *SETTING, "data_files", "row", "kind", "task", "averaged"),
+    *("in_average", "questions", "documents", "metric", "unit", "value", "low", "high"),
+    "standard_error",
+    *(
+        f"{name}{end}"
+        for name in (*METRICS, *(f"net_{control}" for control in CONTROLS))
+        for end in ("", "_low", "_high")
+    ),
+    *COLUMNS,
+    "reason",
+)
+"""Of a line of `lines`."""
 
 
 def markdown(boards: Sequence[Board]) -> str:
@@ -27,20 +47,23 @@ def markdown(boards: Sequence[Board]) -> str:
 
 
 def csv(boards: Sequence[Board]) -> str:
+    """The `lines` under a line of their fields.
+
+    Text stands on one line; what a spreadsheet would take for a formula gets an apostrophe in
+    front.
+    """
+    return as_csv(lines(boards), FIELDS)
+
+
+def lines(boards: Iterable[Board]) -> Iterator[dict[str, Any]]:
     """One line for each board, row and task (`average` is one more task), all scores in columns.
 
-    Contains, exact match, F1 and their net scores are in percent. Text stands on one line; what
-    a spreadsheet would take for a formula gets an apostrophe in front.
+    Contains, exact match, F1 and their net scores are in percent.
     """
-    return as_csv(
-        (
-            _line(board, row, column, cell)
-            for board in boards
-            for row in board.rows
-            for column, cell in _cells(board, row)
-        ),
-        _fields(),
-    )
+    for board in boards:
+        for row in board.rows:
+            for column, cell in _cells(board, row):
+                yield _line(board, row, column, cell)
 
 
 def as_csv(lines: Iterable[dict[str, Any]], fields: Sequence[str]) -> str:
@@ -176,25 +199,16 @@ def _cells(board: Board, row: Row) -> Iterator[tuple[Column | None, Cell]]:
         yield None, row.average
 
 
-def _fields() -> list[str]:
-    fields = ["board", "synthetic", "data", "protocol", "context_length", "repeat", "haystack"]
-    fields += ["depth", "control", "keep_dropped", "bos", "row", "kind", "task", "in_average"]
-    fields += ["questions", "documents", "metric", "unit", "value", "low", "high"]
-    fields.append("standard_error")
-    for name in (*METRICS, *(f"net_{control}" for control in CONTROLS)):
-        fields += [name, f"{name}_low", f"{name}_high"]
-    return [*fields, *COLUMNS, "reason"]
-
-
 def _line(board: Board, row: Row, column: Column | None, cell: Cell) -> dict[str, Any]:
     group, score = board.group, cell.scores.get(board.metric)
     line: dict[str, Any] = {
         "board": board.title,
         "synthetic": group.synthetic,
-        "data": group.source,
+        "data_files": short_hash(board.files),
         "row": row.name,
         "kind": row.kind,
-        "task": column.key if column else "average",
+        "task": column.key if column else AVERAGE,
+        "averaged": ",".join(column.key for column in board.averaged) or None,
         "in_average": column.averaged if column else None,
         "questions": score.questions if score and score.documents else None,
         "documents": score.documents or None if score else None,
@@ -203,8 +217,8 @@ def _line(board: Board, row: Row, column: Column | None, cell: Cell) -> dict[str
         "standard_error": _standard_error(score, board.shown),
         "reason": cell.reason,
     }
-    same = ("protocol", "context_length", "repeat", "haystack", "depth", "control")
-    line |= {key: getattr(group, key) for key in (*same, "keep_dropped", "bos")}
+    setting = group.record() | {"data": group.source}
+    line |= {key: setting[key] for key in SETTING}
     line |= _ends("value", score, board.shown)
     for key in METRICS:
         line |= _ends(key, cell.scores.get(key), METRICS[key])

@@ -74,6 +74,21 @@ def test_a_run_without_answers_has_no_lines(tmp_path):
     assert questions.merge(runs, on="run").empty
 
 
+def test_a_leaderboard_has_a_line_a_row_and_task(folder):
+    board = mom_eval.load_leaderboard(folder)
+    assert [*zip(board["row"], board["task"], board["value"], strict=True)] == [
+        ("gdn", "fda", 25), ("gdn", "nq", 0), ("mom", "fda", 50), ("mom", "nq", 100)
+    ]  # fmt: skip
+    fda = board.iloc[2]
+    assert fda["low"] < 50 < fda["high"]
+    assert (fda["board"], fda["questions"], fda["activated"]) == (
+        "Recall, protocol paper, context length 2,048, local data, 49 questions", 40, 10
+    )  # fmt: skip
+    assert pd.isna(board["activated"]).tolist() == [True, True, False, False]
+    bits = mom_eval.load_leaderboard(folder, metric="bits_per_byte")
+    assert bits["value"].equals(bits["bits_per_byte"])
+
+
 def test_no_run_is_one_sentence(tmp_path):
     with pytest.raises(RunError, match="no run was found in .*; make one with"):
         mom_eval.load_runs(tmp_path)
@@ -87,10 +102,15 @@ def test_the_examples_of_the_documentation_run(folder, monkeypatch, capsys):
     assert len(names["won"]) == 10 + 9
     assert names["difference"].value == pytest.approx(0.25)
     assert "+0.250, from " in capsys.readouterr().out
+    drawn = [axis.get_title(loc="left") for axis in names["figure"].axes if axis.axison]
+    assert drawn == ["FDA (n = 40)"]
+    assert {path.name for path in folder.parent.iterdir()} == {
+        *("runs", "scores.png", "f1-scores-paper-2048-local.svg")
+    }
 
 
 def test_the_documentation_names_every_column(folder):
     text = DOCS.read_text("utf-8")
-    runs, questions = mom_eval.load_runs(folder)
-    missing = [name for name in (*runs, *questions) if f"`{name}`" not in text]
+    tables = (*mom_eval.load_runs(folder), mom_eval.load_leaderboard(folder))
+    missing = [name for table in tables for name in table if f"`{name}`" not in text]
     assert missing == []

@@ -7,7 +7,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from mom_eval.errors import RunError
 from mom_eval.results import plot
+from mom_eval.results.frames import leaderboard_frame
 from mom_eval.results.leaderboard import build
+
+
+def table(runs, **options):
+    """The leaderboards of runs as the plots take them."""
+    return leaderboard_frame(build(runs, **options))
 
 
 def overlapping(figure) -> list[str]:
@@ -43,7 +49,7 @@ def many(make, tasks):
 
 
 def test_scores_by_task_of_many_rows(many):
-    figures = plot.figures(build(many, published="mom-paper"))
+    figures = plot.figures(table(many, published="mom-paper"))
     assert list(figures) == ["scores-paper-2048-local"]
     figure = figures["scores-paper-2048-local"]
     titles = [axis.get_title(loc="left") for axis in figure.axes if axis.axison]
@@ -60,21 +66,21 @@ def test_score_by_length_of_many_rows(many, make, tasks):
     runs = list(many)
     for length in (512, 1024):
         runs += [make(run.info["label"], tasks(0.5), context_length=length) for run in many]
-    figures = plot.figures(build(runs))
+    figures = plot.figures(table(runs))
     assert len(figures) == 4
     assert overlapping(figures["lengths-paper-local"]) == []
 
 
 def test_one_length_makes_no_plot_against_length(many):
-    assert not any(name.startswith("lengths") for name in plot.figures(build(many)))
+    assert not any(name.startswith("lengths") for name in plot.figures(table(many)))
 
 
 def test_two_data_sets_of_each_length_share_no_line(make):
     runs = [make("a", context_length=n, files={"fda": d}) for n in (512, 1024) for d in "xy"]
-    names = [name for name in plot.figures(build(runs)) if name.startswith("lengths")]
+    names = [name for name in plot.figures(table(runs)) if name.startswith("lengths")]
     assert len(names) == 2
     runs = [make("a", context_length=n, files={"fda": str(n)}) for n in (512, 1024)]
-    assert "lengths-paper-local" in plot.figures(build(runs))
+    assert "lengths-paper-local" in plot.figures(table(runs))
 
 
 def test_haystack_maps(make, lines):
@@ -91,7 +97,7 @@ def test_haystack_maps(make, lines):
         for depth in (0.0, 0.5, 1.0)
         if (label, length, depth) != ("b", 4096, 1.0)
     ]
-    figures = plot.figures(build(runs))
+    figures = plot.figures(table(runs))
     assert list(figures) == ["haystack-paper-local"]
     fields = [len(axis.texts) for axis in figures["haystack-paper-local"].axes[:2]]
     assert fields == [9, 8]
@@ -105,7 +111,7 @@ def test_a_map_shows_the_score_of_its_field(make, lines):
         for n in (1024, 2048)
         for d in (0.0, 1.0)
     ]
-    axis = plot.figures(build(runs))["haystack-paper-local"].axes[0]
+    axis = plot.figures(table(runs))["haystack-paper-local"].axes[0]
     shown = {text.get_position(): text.get_text().splitlines()[0] for text in axis.texts}
     assert shown == {(0, 0): "0", (1, 0): "0", (0, 1): "0", (1, 1): "100"}
 
@@ -113,24 +119,24 @@ def test_a_map_shows_the_score_of_its_field(make, lines):
 def test_synthetic_data_is_in_every_title(make):
     runs = [make("a", source="sample"), make("a", source="sample", context_length=512)]
     runs.append(make("a", source="sample", haystack=512, depth=0.5))
-    figures = plot.figures(build(runs))
+    figures = plot.figures(table(runs))
     assert len(figures) == 4
     assert all("SYNTHETIC SAMPLE" in figure.get_suptitle() for figure in figures.values())
 
 
 def test_lm_evals_own_tasks_are_not_drawn(make):
     found = [{"task": "x", "id": "1", "document": "1", "metrics": {"em": 1.0}}]
-    assert plot.figures(build([make("a", {"x": found}, kind="lm-eval")])) == {}
+    assert plot.figures(table([make("a", {"x": found}, kind="lm-eval")])) == {}
 
 
 def test_boards_of_other_data_files_get_other_names(make):
     runs = [make("a"), make("b", files={"fda": "another"})]
-    names = list(plot.figures(build(runs)))
+    names = list(plot.figures(table(runs)))
     assert len(names) == len(set(names)) == 2
 
 
 def test_write_gives_png_and_svg_and_the_same_bytes_again(make, tmp_path):
-    boards = build([make("a $\\frac$ _b_")])
+    boards = table([make("a $\\frac$ _b_")])
     first = plot.write(boards, tmp_path / "new" / "one")
     second = plot.write(boards, tmp_path / "two")
     assert [path.suffix for path in first] == [".png", ".svg"]
@@ -142,4 +148,4 @@ def test_write_gives_png_and_svg_and_the_same_bytes_again(make, tmp_path):
 def test_a_folder_that_cannot_be_written_is_one_sentence(make, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot be written"):
-        plot.write(build([make("a")]), tmp_path / "file")
+        plot.write(table([make("a")]), tmp_path / "file")

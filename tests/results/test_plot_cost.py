@@ -1,15 +1,13 @@
 """Plots of checkpoints by step and of models by cost."""
 
+import pandas as pd
 import pytest
 
 from mom_eval.results import plot
-from mom_eval.results.board import METRICS
-from mom_eval.results.leaderboard import build
-from mom_eval.results.plot_pareto import Point, frontier, points
-from mom_eval.results.plot_steps import trainings
-from mom_eval.results.statistics import Interval
+from mom_eval.results.plot_pareto import frontier, points
+from mom_eval.results.plot_steps import checkpoints
 from tests.results.conftest import make_run, six_tasks
-from tests.results.test_plot import overlapping
+from tests.results.test_plot import overlapping, table
 
 
 def costly(label, share, state, seed=0, **options):
@@ -25,7 +23,7 @@ def costly(label, share, state, seed=0, **options):
 
 
 @pytest.fixture
-def checkpoints(make):
+def board(make):
     """Two trainings, one of them out of order, a model alone, and rows made by code."""
     runs = [
         costly(f"{name}/step-{step}", top * step / 1000, state)
@@ -33,15 +31,14 @@ def checkpoints(make):
         for step in (1000, 90, 500)
     ]
     runs += [costly("transformer", 0.6, 0), make("head", six_tasks(0.3), kind="reference")]
-    return build(runs)[0]
+    return table(runs)
 
 
-def test_checkpoints_are_told_by_their_names_and_sorted_by_step(checkpoints):
-    found = trainings(checkpoints)
-    assert {name: [step for step, _ in steps] for name, steps in found.items()} == {
-        "gdn": [90, 500, 1000],
-        "mom": [90, 500, 1000],
-    }
+def test_checkpoints_are_told_by_their_names_and_sorted_by_step(board):
+    found = checkpoints(board).query("task == 'average'")
+    assert [*zip(found["training"], found["step"], strict=True)] == [
+        (name, step) for name in ("gdn", "mom") for step in (90, 500, 1000)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -54,54 +51,51 @@ def test_checkpoints_are_told_by_their_names_and_sorted_by_step(checkpoints):
     ],
 )
 def test_what_is_a_checkpoint(make, tasks, labels, names):
-    (board,) = build([make(label, tasks(0.5)) for label in labels])
-    assert list(trainings(board)) == names
+    board = table([make(label, tasks(0.5)) for label in labels])
+    assert list(checkpoints(board)["training"].unique()) == names
 
 
-def test_score_and_bits_by_step_have_their_intervals(checkpoints):
-    figure = plot.figures([checkpoints])["steps-paper-2048-local"]
+def test_score_and_bits_by_step_have_their_intervals(board):
+    figure = plot.figures(board)["steps-paper-2048-local"]
     average, bits = figure.axes[0], figure.axes[8]
     assert average.get_title(loc="left") == "Average of 5"
     assert bits.get_ylabel() == "bits per byte"
     gdn, mom, head = average.lines
     assert gdn.get_xdata().tolist() == [90, 500, 1000]
-    row = next(row for row in checkpoints.rows if row.name == "mom/step-500")
-    score = row.average.scores["contains"]
-    assert mom.get_ydata()[1] == pytest.approx(100 * score.value)
+    (line,) = board.query("row == 'mom/step-500' and task == 'average'").to_dict("records")
+    assert mom.get_ydata()[1] == line["value"]
     band = average.collections[1].get_paths()[0].vertices[:, 1]
-    assert {100 * score.low, 100 * score.high} <= {*band.tolist()}
+    assert {line["low"], line["high"]} <= {*band.tolist()}
     assert len(bits.lines) == 2
     assert len({*head.get_ydata()}) == 1
     assert overlapping(figure) == []
 
 
 def test_without_two_checkpoints_there_is_no_plot_of_steps(make, tasks):
-    assert list(plot.figures(build([make("a/step-1", tasks(0.5))]))) == ["scores-paper-2048-local"]
+    assert list(plot.figures(table([make("a/step-1", tasks(0.5))]))) == ["scores-paper-2048-local"]
 
 
 def test_the_frontier_is_what_no_cheaper_model_reaches():
     found = [
-        Point(name, cost, Interval(value, None, None, 1, 1, None))
-        for name, cost, value in (
-            ("a", 1, 0.2),
-            ("same cost, worse", 1, 0.1),
-            ("as good, dearer", 2, 0.2),
-            ("b", 3, 0.5),
-            ("worse", 4, 0.4),
-            ("c", 5, 0.6),
-        )
+        ("a", 1, 20.0),
+        ("same cost, worse", 1, 10.0),
+        ("as good, dearer", 2, 20.0),
+        ("b", 3, 50.0),
+        ("worse", 4, 40.0),
+        ("c", 5, 60.0),
     ]
-    assert [point.name for point in frontier(found)] == ["a", "b", "c"]
+    best = frontier(pd.DataFrame(found, columns=["row", "cost", "value"]))
+    assert list(best["row"]) == ["a", "b", "c"]
 
 
-def test_recall_by_cost_shows_the_last_checkpoints_with_their_intervals(checkpoints):
-    found = points(checkpoints, lambda row: row.costs.state_bytes)
-    assert [(point.name, point.cost) for point in found] == [
+def test_recall_by_cost_shows_the_last_checkpoints_with_their_intervals(board):
+    found = points(board)
+    assert [*zip(found["row"], found["cost"], strict=True)] == [
         ("transformer", 16 * 2048),
         ("gdn/step-1000", 100_000),
         ("mom/step-1000", 500_000),
     ]
-    figure = plot.figures([checkpoints])["pareto-paper-2048-local"]
+    figure = plot.figures(board)["pareto-paper-2048-local"]
     state, decoding, _ = figure.axes
     assert [axis.get_title(loc="left") for axis in (state, decoding)] == [
         "Against state",
@@ -114,8 +108,7 @@ def test_recall_by_cost_shows_the_last_checkpoints_with_their_intervals(checkpoi
         for line in state.lines
         if len(set(line.get_xdata())) < len(line.get_xdata())
     ]
-    scale = METRICS["contains"].scale
-    assert [scale * found[0].score.low, scale * found[0].score.high] in [list(bar) for bar in bars]
+    assert found[["low", "high"]].iloc[0].tolist() in [list(bar) for bar in bars]
     title = figure.get_suptitle().replace("\n", " ")
     assert "average of FDA, SWDE, SQuAD, NQ, DROP, costs counted at 2,048 tokens" in title
     assert overlapping(figure) == []
@@ -123,9 +116,9 @@ def test_recall_by_cost_shows_the_last_checkpoints_with_their_intervals(checkpoi
 
 def test_without_known_costs_there_is_no_plot_of_them(make, tasks):
     runs = [make("a", tasks(0.5)), costly("b", 0.4, 100)]
-    assert "pareto-paper-2048-local" not in plot.figures(build(runs))
+    assert "pareto-paper-2048-local" not in plot.figures(table(runs))
 
 
 def test_a_synthetic_sample_is_shouted_there_too():
-    figures = plot.figures(build([costly(name, 0.5, 9, source="sample") for name in ("a", "b")]))
+    figures = plot.figures(table([costly(name, 0.5, 9, source="sample") for name in ("a", "b")]))
     assert "SYNTHETIC SAMPLE" in figures["pareto-paper-2048-sample"].get_suptitle()

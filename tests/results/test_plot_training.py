@@ -1,6 +1,9 @@
 """The curves of a training as they are drawn."""
 
+from io import StringIO
+
 import numpy as np
+import pandas as pd
 
 from mom_eval.results.plot_training import curves, write
 
@@ -13,7 +16,8 @@ HELDOUT = [
 
 
 def test_every_step_and_every_measurement_is_drawn():
-    loss, accuracy = curves(LOSS, HELDOUT, "mom-gla").axes
+    loss, heldout = (pd.read_csv(StringIO(pd.DataFrame(rows).to_csv())) for rows in (LOSS, HELDOUT))
+    loss, accuracy = curves(loss, heldout, "mom-gla").axes
     steps, means, *held = loss.lines
     assert np.allclose(steps.get_xydata(), [[100 * (n + 1), 5 - n / 40] for n in range(120)])
     assert len(means.get_xdata()) == 50
@@ -24,7 +28,7 @@ def test_every_step_and_every_measurement_is_drawn():
 
 
 def test_without_anything_held_out_there_is_one_panel_with_a_title(tmp_path):
-    figure = curves(LOSS[:3], [], "gla")
+    figure = curves(pd.DataFrame(LOSS[:3]).astype(float), pd.DataFrame(), "gla")
     assert len(figure.axes) == 1
     assert figure.get_suptitle() == "gla, 3 steps"
     assert [path.name for path in write(tmp_path, LOSS[:3], [], "gla")] == ["loss.png", "loss.svg"]

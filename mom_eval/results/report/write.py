@@ -89,7 +89,8 @@ def _words(asked: Mapping[int, Sheet], texts: Texts) -> dict[str, Any]:
 
 
 def _plots(boards: Sequence[Board]) -> list[dict[str, Any]]:
+    from mom_eval.results.frames import leaderboard_frame
     from mom_eval.results.plot import figures
     from mom_eval.results.plot_svg import pictures
 
-    return [picture._asdict() for picture in pictures(lambda: figures(boards))]
+    return [picture._asdict() for picture in pictures(figures(leaderboard_frame(boards)).values())]
