@@ -90,7 +90,7 @@ def test_a_leaderboard_has_a_line_a_row_and_task(folder):
 
 
 def test_no_run_is_one_sentence(tmp_path):
-    with pytest.raises(RunError, match="no run was found in .*; make one with"):
+    with pytest.raises(RunError, match=r"no run was found in .*; make one with"):
         mom_eval.load_runs(tmp_path)
 
 
