@@ -101,11 +101,12 @@ class Rebuilt:
     def _held(self, run: Run, task: str, setting: Setting) -> TaskData | None:
         """The rows that the run was asked, if they are at hand."""
         known = run.info["data"]
-        key = task, known["source"], setting.seed, setting.file_length
+        file = known["files"][task]
+        key = task, known["source"], file["rows"], setting.seed, setting.file_length
         if key not in self._data:
-            self._data[key] = self._load(task, known["source"], setting)
+            self._data[key] = self._load(task, known["source"], file["rows"], setting)
         held = self._data[key]
-        if held is not None and held.sha256 != known["files"][task]["sha256"]:
+        if held is not None and held.sha256 != file["sha256"]:
             self._miss(
                 f"the documents of {task} at hand are not those that {run.info['label']} was asked"
                 " about (their hash is another one); name the right ones with --data"
@@ -113,10 +114,11 @@ class Rebuilt:
             return None
         return held
 
-    def _load(self, task: str, source: str, setting: Setting) -> TaskData | None:
+    def _load(self, task: str, source: str, rows: int, setting: Setting) -> TaskData | None:
         where = self._source
         if source == "sample":
-            where = Source(kind="sample", seed=setting.seed)
+            # It was made as long as the run's --limit asked for.
+            where = Source(kind="sample", seed=setting.seed, questions=rows)
         elif where.kind != source:
             self._miss(
                 f"the documents of {task} are {source} data and not at hand; name their folder with"

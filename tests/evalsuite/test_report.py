@@ -89,6 +89,16 @@ def test_where_no_data_are_named_that_is_said(runs, monkeypatch, tmp_path):
     assert "are local data and not at hand; name their folder with --data" in texts.missing[0]
 
 
+def test_the_sample_is_made_as_long_as_the_run_asked_for(tiny_llama, tmp_path):
+    evaluate(str(tiny_llama), tasks="fda", data="sample", context_length=512, limit=41,
+             out=tmp_path, device="cpu")  # fmt: skip
+    texts = Rebuilt(None, None, (str(tiny_llama),), lambda _: None)
+    for run in read_runs([tmp_path]):
+        found = texts.of(run, "fda")
+        assert all(found[line["id"]].prompt for line in run.questions["fda"])
+    assert texts.missing == []
+
+
 def test_the_command_writes_a_page_with_the_prompts(runs, tiny_llama, tmp_path):
     page = tmp_path / "report.html"
     words = ["report", runs / "runs", "--out", page, "--data", runs / "data"]
