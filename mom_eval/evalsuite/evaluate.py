@@ -359,8 +359,6 @@ def room_for(prepared: dict[str, Prepared], tokens: Tokens) -> int:
 def quiet_libraries() -> None:
     """Keep libraries' notes off the screen: ours says what a user needs."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Only bars that leave the choice to tqdm, as lm-eval's; downloads from the hub keep theirs.
-    os.environ.setdefault("TQDM_DISABLE", "1")
     # transformers sets its logger's level anew when it is first imported.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     for name in ("lm_eval", "datasets", "transformers", "huggingface_hub", "accelerate"):
