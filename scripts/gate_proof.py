@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from mom_eval.evalsuite import checkpoints
-from mom_eval.evalsuite.evaluate import quiet_libraries
+from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.evalsuite.regress import QUESTIONS, Exam, asked_of
 from mom_eval.evalsuite.subjects import Loaded, Options, from_checkpoint, pick_device
 from mom_eval.models.lm import LM

@@ -2,6 +2,6 @@
 
 import os
 
-# tqdm reads this once, when torch imports it. It quiets bars that leave the choice to tqdm, as those
-# of lm-eval, which would run through ours; downloads from the hub keep theirs.
+# tqdm reads this once, when torch imports it. It quiets bars that leave the choice to tqdm, as
+# those of lm-eval, which would run through ours; downloads from the hub keep theirs.
 os.environ.setdefault("TQDM_DISABLE", "1")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mom_eval.errors import RunError
+from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.evalsuite.rebuilt import Rebuilt
 from mom_eval.results.board import METRICS
 from mom_eval.results.rows import entries, score_cells
@@ -47,6 +48,7 @@ def export(
     Raises:
         RunError: not one finished run of the recall tasks, or its prompts are not at hand.
     """
+    quiet_libraries()
     found = _one(run)
     samples: dict[str, list[dict[str, Any]]] = {}
     if not no_samples:

@@ -11,9 +11,10 @@ from typing import Any
 
 from mom_eval.errors import BaselineError, ModelError
 from mom_eval.evalsuite import checkpoints
-from mom_eval.evalsuite.evaluate import Say, quiet_libraries, room_for
+from mom_eval.evalsuite.evaluate import Say, room_for
 from mom_eval.evalsuite.memory import Halving
 from mom_eval.evalsuite.progress import bars
+from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.evalsuite.run import alone, question_line, versions
 from mom_eval.evalsuite.subjects import Loaded, Options, from_checkpoint, pick_device
 from mom_eval.models.zoo import shipped
