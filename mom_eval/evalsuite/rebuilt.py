@@ -140,8 +140,8 @@ class Rebuilt:
             self._tokens[sha256] = self._from_hub(name, sha256) if "/" in name else None
         if self._tokens[sha256] is None:
             self._miss(
-                f"the tokenizer {name} is not at hand, so prompts cut in its tokens are not shown"
-                " but whole documents; name its folder with --tokenizer"
+                f"the tokenizer {name} is not at hand, so prompts in its tokens cannot be built;"
+                " name its folder with --tokenizer"
             )
         return self._tokens[sha256]
 
