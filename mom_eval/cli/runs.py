@@ -37,7 +37,6 @@ def runs(
     if remove and found.runs:
         if not yes:
             count = len(found.runs)
-            click.confirm(
-                f"Remove {'this run' if count == 1 else f'these {count} runs'}?", abort=True
-            )
+            which = "this run" if count == 1 else f"these {count} runs"
+            click.confirm(f"Remove {which}?", abort=True)
         remove_runs(found.runs, say=lambda text: click.echo(text, err=True))
