@@ -75,7 +75,7 @@ def test_a_run_without_answers_has_no_lines(tmp_path):
 
 
 def test_no_run_is_one_sentence(tmp_path):
-    with pytest.raises(RunError, match="no run was found there"):
+    with pytest.raises(RunError, match="no run was found in"):
         mom_eval.load_runs(tmp_path)
 
 
