@@ -9,7 +9,8 @@ from click.testing import CliRunner
 _SPEC = spec_from_file_location(
     "zoo_train", Path(__file__).resolve().parents[2] / "scripts" / "zoo_train.py"
 )
-assert _SPEC is not None and _SPEC.loader is not None
+assert _SPEC is not None
+assert _SPEC.loader is not None
 zoo_train = module_from_spec(_SPEC)
 _SPEC.loader.exec_module(zoo_train)
 
