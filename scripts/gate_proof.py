@@ -24,13 +24,13 @@ import torch
 from torch import Tensor
 
 from mom_eval.evalsuite import checkpoints
-from mom_eval.evalsuite.evaluate import quiet_libraries
+from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.evalsuite.regress import QUESTIONS, Exam, asked_of
 from mom_eval.evalsuite.subjects import Loaded, Options, from_checkpoint, pick_device
 from mom_eval.models.lm import LM
 from mom_eval.models.zoo import shipped
 from mom_eval.results.baseline import scores_of
-from mom_eval.results.gate import ALL, BITS, CONTAINS, Gate, Pairs, judge, pairs_of
+from mom_eval.results.gate import ALL, BITS, CONTAINS, Gate, Retest, judge, retests_of
 from mom_eval.results.markdown import grid
 
 Pieces = Mapping[str, Tensor]
@@ -185,7 +185,7 @@ def _damages(exam: Exam, loaded: Sequence[Loaded], clean: Sequence[list[dict[str
 def _fall(gate: Gate, model: Loaded) -> list[str]:
     whole = {
         one.score: one
-        for one in gate.comparisons
+        for one in gate.outcomes
         if (one.model, one.task) == (model.subject.label, ALL)
     }
     bits, contains = whole[BITS], whole[CONTAINS]
@@ -216,16 +216,16 @@ def _repeat(
     draw = random.Random(number)
     batch, threads = draw.choice(BATCHES), 1 + number % 2
     torch.set_num_threads(threads)
-    pairs: list[Pairs] = []
+    retests: list[Retest] = []
     start = time.monotonic()
     for model, was in zip(loaded, clean, strict=True):
         for prepared in exam.prepared(model).values():
             draw.shuffle(prepared.questions)
-        pairs += _pairs(model, was, exam.ask(model, batch, _quiet))
-    gate = judge(pairs)
-    bits = np.concatenate([one.now[BITS] - one.then[BITS] for one in pairs])
-    means = [abs(one.drop.value) for one in gate.comparisons if one.score == BITS]
-    flips = sum(int((one.now[CONTAINS] != one.then[CONTAINS]).sum()) for one in pairs)
+        retests += _pairs(model, was, exam.ask(model, batch, _quiet))
+    gate = judge(retests)
+    bits = np.concatenate([one.now[BITS] - one.then[BITS] for one in retests])
+    means = [abs(one.drop.value) for one in gate.outcomes if one.score == BITS]
+    flips = sum(int((one.now[CONTAINS] != one.then[CONTAINS]).sum()) for one in retests)
     found = {
         "repeat": number,
         "batch": batch or "auto",
@@ -241,8 +241,8 @@ def _repeat(
     return found
 
 
-def _pairs(model: Loaded, was: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[Pairs]:
-    return pairs_of(model.subject.label, scores_of(was), now)
+def _pairs(model: Loaded, was: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[Retest]:
+    return retests_of(model.subject.label, scores_of(was), now)
 
 
 def _summary(found: Sequence[Mapping[str, Any]]) -> str:

@@ -7,7 +7,8 @@
 A model <folder>-<config> (small-gla) is trained into trained/<model>, and its last checkpoint is
 trained/models/<model>; what it says goes to trained/<model>.log. Several share a GPU, with the
 cores parted among them. With `--set rate=1e-3,2e-3` each is trained in several ways, as
-<model>-rate-1e-3. A model that is there already is not trained again.
+<model>-rate-1e-3. A model whose folder is there already is not trained again, and said to be; exits
+with 1 if a training fails.
 """
 
 import itertools
@@ -40,16 +41,25 @@ def main(configs: tuple[Path, ...], out: Path, values: str, at_once: int, gpus: 
         name = f"{config.parent.name}-{config.stem}" + (f"-{key}-{value}" if key else "")
         jobs.put((name, _with(config, key, value, out / f"{name}.toml")))
     places = gpus.split(",") if gpus else [str(n) for n in range(torch.cuda.device_count())]
+    if not places:
+        raise click.ClickException("no GPU is there to train on")
     cores = sorted(os.sched_getaffinity(0))
     count = len(places) * at_once
+    failed: list[str] = []
     workers = [
-        threading.Thread(target=_work, args=(jobs, out, gpu, cores[number::count]))
+        # Of more trainings than cores each may take any.
+        threading.Thread(target=_work, args=(jobs, out, gpu, cores[number::count] or cores, failed))
         for number, gpu in enumerate(places * at_once)
     ]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
+    if failed:
+        raise click.ClickException(
+            f"not trained: {', '.join(sorted(failed))}; see their .log in {out}, and remove their"
+            " folders to train them again"
+        )
 
 
 def _with(config: Path, key: str, value: str, to: Path) -> Path:
@@ -64,7 +74,11 @@ def _with(config: Path, key: str, value: str, to: Path) -> Path:
 
 
 def _work(
-    jobs: "queue.SimpleQueue[tuple[str, Path]]", out: Path, gpu: str, cores: list[int]
+    jobs: "queue.SimpleQueue[tuple[str, Path]]",
+    out: Path,
+    gpu: str,
+    cores: list[int],
+    failed: list[str],
 ) -> None:
     """One training after the other."""
     while True:
@@ -75,12 +89,15 @@ def _work(
         try:
             (out / name).mkdir()
         except FileExistsError:
+            click.echo(f"{name}: {out / name} is there, so it is not trained again")
             continue
         begin = time.monotonic()
         ended = _train(config, out / name, gpu, cores)
         click.echo(f"{name}: {time.monotonic() - begin:.0f} s, exit {ended}")
-        if not ended:
-            (last,) = (out / name).glob("step-*")
+        if ended:
+            failed.append(name)
+        else:
+            last = max((out / name).glob("step-*"), key=lambda path: int(path.name.split("-")[1]))
             shutil.copytree(last, out / "models" / name)
 
 

@@ -36,5 +36,7 @@ def runs(
         click.echo(f"not listed: {sentence}", err=True)
     if remove and found.runs:
         if not yes:
-            click.confirm(f"Remove {len(found.runs)} of them?", abort=True)
+            count = len(found.runs)
+            which = "this run" if count == 1 else f"these {count} runs"
+            click.confirm(f"Remove {which}?", abort=True)
         remove_runs(found.runs, say=lambda text: click.echo(text, err=True))

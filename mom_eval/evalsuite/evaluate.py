@@ -2,7 +2,6 @@
 
 import inspect
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
@@ -13,6 +12,7 @@ from mom_eval.errors import SettingError
 from mom_eval.evalsuite import checkpoints
 from mom_eval.evalsuite.answerers import Answerer, ModuleAnswerer
 from mom_eval.evalsuite.plan import Grid, command_line, settings, task_names
+from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.evalsuite.reference_rows import BY_KEY, REFERENCES, ReferenceAnswerer, why_not
 from mom_eval.evalsuite.run import Job, Subject, execute, finished
 from mom_eval.evalsuite.subjects import (
@@ -353,14 +353,3 @@ def room_for(prepared: dict[str, Prepared], tokens: Tokens) -> int:
         for questions in prepared.values()
         for question in questions.questions
     )
-
-
-def quiet_libraries() -> None:
-    """Keep libraries' notes off the screen: ours says what a user needs."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # Only bars that leave the choice to tqdm, as lm-eval's; downloads from the hub keep theirs.
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    # transformers sets its logger's level anew when it is first imported.
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    for name in ("lm_eval", "datasets", "transformers", "huggingface_hub", "accelerate"):
-        logging.getLogger(name).setLevel(logging.ERROR)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mom_eval.errors import RunError
+from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.evalsuite.rebuilt import Rebuilt
 from mom_eval.results.board import METRICS
 from mom_eval.results.rows import entries, score_cells
@@ -47,6 +48,7 @@ def export(
     Raises:
         RunError: not one finished run of the recall tasks, or its prompts are not at hand.
     """
+    quiet_libraries()
     found = _one(run)
     samples: dict[str, list[dict[str, Any]]] = {}
     if not no_samples:
@@ -92,7 +94,9 @@ def _results(run: Run) -> dict[str, Any]:
     """The results file; see `lm_eval.result_schema.EvalResults`."""
     info, model = run.info, run.info["model"] or {}
     tasks = {LM_EVAL_PREFIX + task: task for task in run.questions}
-    name = str(model.get("id") or info["label"])
+    # A folder's name may be any training's step-001000; what the user calls it is not.
+    id_ = str(model.get("id") or "")
+    name = id_ if "/" in id_ else info["label"]
     higher_is_better = {key: not metric.lower_is_better for key, metric in METRICS.items()}
     return {
         "results": {key: _metrics(run, task) for key, task in tasks.items()},
@@ -110,7 +114,7 @@ def _results(run: Run) -> dict[str, Any]:
         },
         "config": {
             "model": model.get("backend") or info["kind"],
-            "model_args": f"pretrained={name}",
+            "model_args": f"pretrained={id_ or name}",
             "model_num_parameters": model.get("parameters"),
             "model_dtype": model.get("dtype"),
             "model_revision": model.get("revision"),

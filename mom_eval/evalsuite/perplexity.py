@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from mom_eval.errors import DataError, ModelError, SettingError
 from mom_eval.evalsuite.engine.packed import portions
-from mom_eval.evalsuite.evaluate import quiet_libraries
 from mom_eval.evalsuite.memory import Halving, at_once
 from mom_eval.evalsuite.one_model import described, find_own, hold_own
 from mom_eval.evalsuite.own_model import OwnModel
 from mom_eval.evalsuite.progress import Bars, bars
+from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.models.lm import LM, packed
 from mom_eval.results.perplexity import Perplexity, position_bins
 from mom_eval.tasks.files import sha256

@@ -3,7 +3,7 @@
 What is built counts as the run's prompt only where its hash is the one that the run wrote down.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from mom_eval.errors import DataError, ModelError
 from mom_eval.results.report import Text
 from mom_eval.results.store import Run
 from mom_eval.tasks.data import Source, TaskData, load, resolve
-from mom_eval.tasks.questions import Question, prepare
+from mom_eval.tasks.questions import Question, Single, prepare
 from mom_eval.tasks.setting import Setting
 from mom_eval.tasks.tokens import PieceTokens, Tokens, load_tokens
 
@@ -43,69 +43,71 @@ class Rebuilt:
         loaded = [PieceTokens(), *map(_named, tokenizers)]
         self._tokens: dict[str, Tokens | None] = {one.sha256: one for one in loaded}
         self._data: dict[tuple[Any, ...], TaskData | None] = {}
-        self._questions: dict[tuple[Any, ...], dict[str, Question]] = {}
-        self._texts: dict[tuple[str, str], dict[str, Text]] = {}
+        self._single: dict[tuple[Any, ...], Single] = {}
+        self._hashes: dict[tuple[str, str], dict[str, str | None]] = {}
+        self._settings: dict[str, Setting] = {}
 
-    def of(self, run: Run, task: str) -> Mapping[str, Text]:
+    def of(self, run: Run, task: str, question: str) -> Text | None:
         """See `Texts`."""
-        key = run.info["id"], task
-        if key not in self._texts:
-            self._texts[key] = self._of(run, task)
-        return self._texts[key]
+        setting, hashes = self._setting(run), self._hashes_of(run, task)
+        held = self._held(run, task, setting)
+        if held is None:
+            return None
+        tokens = self._tokens_of(run)
+        if tokens is not None:
+            found = self._one(task, held, tokens, setting).get(question)
+            if found is not None and found.prompt_hash == hashes[question]:
+                return Text(found.prompt, found.document)
+            self._miss_changed(run, task)
+        # Ids hang on no tokenizer, and a whole document needs none.
+        plain = Setting(protocol="full", context_length=10**9)
+        whole = self._one(task, held, PieceTokens(), plain).get(question)
+        return None if whole is None else Text(None, whole.document)
 
     def questions(self, run: Run, task: str) -> dict[str, Question]:
         """The run's questions by id, in the order in which they were built, as they were asked."""
-        setting = Setting.from_metadata(run.info["setting"])
+        setting, hashes = self._setting(run), self._hashes_of(run, task)
         held = self._held(run, task, setting)
         tokens = None if held is None else self._tokens_of(run)
         if held is None or tokens is None:
             return {}
-        hashes = {line["id"]: line.get("prompt_hash") for line in run.questions[task]}
-        built = self._built(task, held, tokens, setting)
-        same = {key: one for key, one in built.items() if hashes.get(key) == one.prompt_hash}
-        if others := len(hashes) - len(same):
-            self._miss(
-                f"of the prompts of {task}, {others} come out otherwise than {run.info['label']}"
-                " read them: data or mom-eval have changed since"
-            )
+        self._say(f"building the prompts of {task} in tokens of {tokens.name}")
+        built = prepare(task, held.rows, tokens, setting).questions
+        same = {one.id: one for one in built if hashes.get(one.id) == one.prompt_hash}
+        if len(same) < len(hashes):
+            self._miss_changed(run, task)
         return same
 
-    def _of(self, run: Run, task: str) -> dict[str, Text]:
-        setting = Setting.from_metadata(run.info["setting"])
-        held = self._held(run, task, setting)
-        if held is None:
-            return {}
-        keys, asked = [line["id"] for line in run.questions[task]], self.questions(run, task)
-        # Whole documents of a large file take a while, and are wanted only in place of a prompt.
-        lacking = any(key not in asked for key in keys)
-        whole = self._whole(task, held, setting) if lacking else {}
-        texts = {key: Text(None, whole[key].document) for key in keys if key in whole}
-        return texts | {key: Text(one.prompt, one.document) for key, one in asked.items()}
-
-    def _built(
-        self, task: str, held: TaskData, tokens: Tokens, setting: Setting
-    ) -> dict[str, Question]:
-        """A task's questions by id; built once for all models of one tokenizer."""
+    def _one(self, task: str, held: TaskData, tokens: Tokens, setting: Setting) -> Single:
+        """A task's questions; those that are built serve all models of one tokenizer."""
         key = task, held.sha256, tokens.sha256, setting
-        if key not in self._questions:
-            self._say(f"building the prompts of {task} in tokens of {tokens.name}")
-            questions = prepare(task, held.rows, tokens, setting).questions
-            self._questions[key] = {question.id: question for question in questions}
-        return self._questions[key]
+        if key not in self._single:
+            self._single[key] = Single(task, held.rows, tokens, setting)
+        return self._single[key]
 
-    def _whole(self, task: str, held: TaskData, setting: Setting) -> dict[str, Question]:
-        """The questions on whole documents, which need no tokenizer; their ids are the same."""
-        plain = Setting(protocol="full", keep_dropped=setting.keep_dropped, context_length=10**9)
-        return self._built(task, held, PieceTokens(), plain)
+    def _setting(self, run: Run) -> Setting:
+        key = run.info["id"]
+        if key not in self._settings:
+            self._settings[key] = Setting.from_metadata(run.info["setting"])
+        return self._settings[key]
+
+    def _hashes_of(self, run: Run, task: str) -> dict[str, str | None]:
+        """The hashes of the prompts that the run read, by question; old runs have none."""
+        key = run.info["id"], task
+        if key not in self._hashes:
+            lines = run.questions[task]
+            self._hashes[key] = {line["id"]: line.get("prompt_hash") for line in lines}
+        return self._hashes[key]
 
     def _held(self, run: Run, task: str, setting: Setting) -> TaskData | None:
         """The rows that the run was asked, if they are at hand."""
         known = run.info["data"]
-        key = task, known["source"], setting.seed, setting.file_length
+        file = known["files"][task]
+        key = task, known["source"], file["rows"], setting.seed, setting.file_length
         if key not in self._data:
-            self._data[key] = self._load(task, known["source"], setting)
+            self._data[key] = self._load(task, known["source"], file["rows"], setting)
         held = self._data[key]
-        if held is not None and held.sha256 != known["files"][task]["sha256"]:
+        if held is not None and held.sha256 != file["sha256"]:
             self._miss(
                 f"the documents of {task} at hand are not those that {run.info['label']} was asked"
                 " about (their hash is another one); name the right ones with --data"
@@ -113,10 +115,11 @@ class Rebuilt:
             return None
         return held
 
-    def _load(self, task: str, source: str, setting: Setting) -> TaskData | None:
+    def _load(self, task: str, source: str, rows: int, setting: Setting) -> TaskData | None:
         where = self._source
         if source == "sample":
-            where = Source(kind="sample", seed=setting.seed)
+            # It was made as long as the run's --limit asked for.
+            where = Source(kind="sample", seed=setting.seed, questions=rows)
         elif where.kind != source:
             self._miss(
                 f"the documents of {task} are {source} data and not at hand; name their folder with"
@@ -137,8 +140,8 @@ class Rebuilt:
             self._tokens[sha256] = self._from_hub(name, sha256) if "/" in name else None
         if self._tokens[sha256] is None:
             self._miss(
-                f"the tokenizer {name} is not at hand, so prompts cut in its tokens are not shown"
-                " but whole documents; name its folder with --tokenizer"
+                f"the tokenizer {name} is not at hand, so prompts in its tokens cannot be built;"
+                " name its folder with --tokenizer"
             )
         return self._tokens[sha256]
 
@@ -148,6 +151,12 @@ class Rebuilt:
         except ModelError:
             return None
         return found if found.sha256 == sha256 else None
+
+    def _miss_changed(self, run: Run, task: str) -> None:
+        self._miss(
+            f"prompts of {task} come out otherwise than {run.info['label']} read them: data or"
+            " mom-eval have changed since"
+        )
 
     def _miss(self, sentence: str) -> None:
         if sentence not in self.missing:

@@ -11,15 +11,16 @@ from typing import Any
 
 from mom_eval.errors import BaselineError, ModelError
 from mom_eval.evalsuite import checkpoints
-from mom_eval.evalsuite.evaluate import Say, quiet_libraries, room_for
+from mom_eval.evalsuite.evaluate import Say, room_for
 from mom_eval.evalsuite.memory import Halving
 from mom_eval.evalsuite.progress import bars
+from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.evalsuite.run import alone, question_line, versions
 from mom_eval.evalsuite.subjects import Loaded, Options, from_checkpoint, pick_device
 from mom_eval.models.zoo import shipped
 from mom_eval.results import baseline as baselines
 from mom_eval.results.baseline import Asked, Baseline, Key
-from mom_eval.results.gate import Gate, Pairs, judge, pairs_of
+from mom_eval.results.gate import Gate, Retest, judge, retests_of
 from mom_eval.tasks import TASKS
 from mom_eval.tasks.data import Source, load
 from mom_eval.tasks.questions import Prepared, prepare
@@ -59,15 +60,15 @@ def regress(against: Path, models: Sequence[str], options: Options, say: Say) ->
         baselines.check_questions(
             scores[model.subject.label], exam.prompts(model), model.subject.label
         )
-    pairs: list[Pairs] = []
+    retests: list[Retest] = []
     remarks: list[str] = []
     for model in found:
         label = model.subject.label
         lines = exam.ask(model, options.batch_size, say)
-        pairs += pairs_of(label, scores[label], lines)
+        retests += retests_of(label, scores[label], lines)
         remarks += _changes(label, baseline.models[label], _about(model))
         model.forget()
-    return judge(pairs, remarks)
+    return judge(retests, remarks)
 
 
 def write_baseline(

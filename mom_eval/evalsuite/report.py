@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.evalsuite.rebuilt import Rebuilt
 from mom_eval.results import report as page
 from mom_eval.results.report import NO_TEXTS
@@ -32,5 +33,6 @@ def report(
     Raises:
         MomEvalError: anything the user can mend.
     """
+    quiet_libraries()
     texts = NO_TEXTS if no_text else Rebuilt(data, data_dir, tokenizers, say)
     page.write(runs, out, texts=texts, with_words=not no_text, full=full, say=say)

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from mom_eval.errors import ModelError, SettingError
 from mom_eval.evalsuite.engine.packed import portions
-from mom_eval.evalsuite.evaluate import quiet_libraries, source_of
+from mom_eval.evalsuite.evaluate import source_of
 from mom_eval.evalsuite.memory import Halving, at_once
 from mom_eval.evalsuite.one_model import described, find_own, hold_own
 from mom_eval.evalsuite.own_model import OwnModel
 from mom_eval.evalsuite.plan import setting_record, task_names
 from mom_eval.evalsuite.progress import bars
+from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.evalsuite.subjects import Loaded
 from mom_eval.models.lm import packed
 from mom_eval.results.routing import LayerCounts, Routing

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping
 from csv import DictReader, DictWriter
 from csv import Error as CsvError
 from dataclasses import asdict, dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from mom_eval.errors import BaselineError, nearest
 from mom_eval.results import TASK_NAMES
-from mom_eval.results.store import disk_errors
+from mom_eval.results.store import disk_errors, write_whole
 
 SCHEMA: Final = 1
 INDEX: Final = "baseline.json"
@@ -148,14 +149,11 @@ def write(
         for label, (_, scores) in found.items():
             check_label(label)
             written.append(folder / f"{label}.csv")
-            with written[-1].open("w", encoding="utf-8", newline="") as file:
-                writer = DictWriter(file, FIELDS, lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(_line(key, score) for key, score in sorted(scores.items()))
-        # Last, so that an index names no file that is not whole.
+            write_whole(written[-1], _csv(scores))
+        # Last, so that an index names no file that is not there.
         written.append(folder / INDEX)
         index = {"schema": SCHEMA, **asdict(asked), "models": dict(sorted(models.items()))}
-        written[-1].write_text(json.dumps(index, indent=1) + "\n", "utf-8")
+        write_whole(written[-1], json.dumps(index, indent=1) + "\n")
     return written
 
 
@@ -234,6 +232,14 @@ def scores_of(lines: Iterable[Mapping[str, Any]]) -> dict[Key, Score]:
 
 def _named(key: Key) -> str:
     return f"question {key.id} of {key.task}"
+
+
+def _csv(scores: Scores) -> str:
+    out = StringIO()
+    writer = DictWriter(out, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_line(key, score) for key, score in sorted(scores.items()))
+    return out.getvalue()
 
 
 def _line(key: Key, score: Score) -> dict[str, Any]:

@@ -1,17 +1,18 @@
 """Two models on the same questions: paired differences by task, and whether they are real."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from mom_eval.errors import RunError, SettingError, nearest
+from mom_eval.errors import RunError, SettingError
 from mom_eval.results import AVERAGE_QUESTIONS
 from mom_eval.results.breakdown import Part, breakdown
-from mom_eval.results.group import Gathered, gather
-from mom_eval.results.notes import task_name, task_order
+from mom_eval.results.group import Gathered, gather, told_apart
+from mom_eval.results.notes import task_name, task_order, unfinished
 from mom_eval.results.pairs import Pairs, most_different, pairs_of
-from mom_eval.results.rows import Entry, entries
+from mom_eval.results.rows import Entry, entries, named
 from mom_eval.results.samples import Said, Sample, sample_of
+from mom_eval.results.select import check_asked
 from mom_eval.results.sides import Side
 from mom_eval.results.significance import from_interval, holm, sign_flip, verdict
 from mom_eval.results.sound import check_sample
@@ -57,6 +58,8 @@ class Comparison:
     """Two models on the questions of one group."""
 
     gathered: Gathered
+    title: str
+    """The group in words, and the data files where others differ by these alone."""
     names: tuple[str, str]
     margin: float
     tasks: tuple[Difference, ...]
@@ -93,27 +96,33 @@ def compare(
     if not 0 < margin < 1:
         raise SettingError(f"a margin of {100 * margin:g} points; give one between 0 and 100")
     asked = list(dict.fromkeys(task for run in (*a.runs, *b.runs) for task in run.questions))
-    for task in tasks:
-        if task not in asked:
-            raise SettingError(f"neither was asked {task!r}: {nearest(task, asked)}")
+    check_asked(tasks, asked)
     wanted = tasks or asked
-    found, alone = [], []
-    for gathered in gather([*a.runs, *b.runs]):
-        sides = [_entry(side, gathered) for side in (a, b)]
-        one, other = sides
-        pairs = pairs_of(one, other, wanted) if one and other else []
+    boards = gather([*a.runs, *b.runs])
+    titles = told_apart([one.group.title() for one in boards], [one.files for one in boards])
+    found: list[Comparison] = []
+    alone: dict[str, list[str]] = {a.name: [], b.name: []}
+    for gathered, title in zip(boards, titles, strict=True):
+        one, other = (_entry(side, gathered, wanted) for side in (a, b))
+        pairs = pairs_of(one, other) if one and other else []
         if one and other and pairs:
-            found.append(_comparison(gathered, one, other, pairs, by, margin))
-        else:
-            alone += [(name.name, gathered) for name, e in zip((a, b), sides, strict=True) if e]
+            found.append(_comparison(gathered, title, one, other, pairs, by, margin))
+            continue
+        for name, entry in ((a.name, one), (b.name, other)):
+            if entry and entry.answers:
+                alone[name].append(title)
     if not found:
         raise RunError(_nothing_in_common(a, b, alone))
-    left_out = tuple(f"Not compared: {name} on {one.group.title()}." for name, one in alone)
+    left_out = tuple(
+        f"Not compared, for want of a question in common: {name} on {'; '.join(some)}."
+        for name, some in alone.items()
+        if some
+    )
     return [*found[:-1], replace(found[-1], notes=(*found[-1].notes, *left_out))]
 
 
-def _entry(side: Side, gathered: Gathered) -> Entry | None:
-    """What the side answered in a group; refuses two models of one label."""
+def _entry(side: Side, gathered: Gathered, tasks: Sequence[str]) -> Entry | None:
+    """What the side answered of these tasks in a group; refuses two models of one label."""
     own = {id(run) for run in side.runs}
     found = entries(run for run in gathered.runs if id(run) in own)
     if len(found) > 1:
@@ -122,14 +131,16 @@ def _entry(side: Side, gathered: Gathered) -> Entry | None:
             f"{side.name} is more than one model on {gathered.group.title()}: {names}; give the run"
             " folder of one of them, which `mom-eval runs` lists"
         )
-    return found[0] if found else None
+    if not found:
+        return None
+    answers = {task: some for task, some in found[0].answers.items() if task in tasks}
+    return replace(found[0], answers=answers)
 
 
-def _nothing_in_common(a: Side, b: Side, alone: Sequence[tuple[str, Gathered]]) -> str:
-    asked: dict[str, list[str]] = {a.name: [], b.name: []}
-    for name, gathered in alone:
-        asked[name].append(gathered.group.title())
-    words = "; ".join(f"{name}: {' and '.join(titles)}" for name, titles in asked.items())
+def _nothing_in_common(a: Side, b: Side, alone: Mapping[str, Sequence[str]]) -> str:
+    words = "; ".join(
+        f"{name}: {' and '.join(titles) or 'nothing'}" for name, titles in alone.items()
+    )
     return (
         f"{a.name} and {b.name} have no question in common ({words}); run both on the same tasks,"
         " data and setting"
@@ -138,6 +149,7 @@ def _nothing_in_common(a: Side, b: Side, alone: Sequence[tuple[str, Gathered]]) 
 
 def _comparison(
     gathered: Gathered,
+    title: str,
     one: Entry,
     other: Entry,
     pairs: Sequence[Pairs],
@@ -149,10 +161,10 @@ def _comparison(
     raw += [_average(averaged)] if len(averaged) > 1 else []
     rows = judged(raw, margin)
     whole = rows.pop() if len(averaged) > 1 else None
-    same = one.name == other.name
-    names = (f"{one.name} (A)", f"{other.name} (B)") if same else (one.name, other.name)
+    names = _names(one, other)
     return Comparison(
         gathered=gathered,
+        title=title,
         names=names,
         margin=margin,
         tasks=tuple(rows),
@@ -160,8 +172,15 @@ def _comparison(
         by=by,
         parts=tuple(part for p in pairs for part in breakdown(p, by)) if by else (),
         apart=tuple(_apart(pairs, names)),
-        notes=tuple(_notes(one, other, pairs)),
+        notes=tuple(_notes((one, other), names, pairs)),
     )
+
+
+def _names(one: Entry, other: Entry) -> tuple[str, str]:
+    """Of one label, with what tells them apart; of one model, which side each is."""
+    found = named(list(dict.fromkeys([one.identity, other.identity])))
+    first, second = found[one.identity], found[other.identity]
+    return (first, second) if first != second else (f"{first} (A)", f"{second} (B)")
 
 
 def _difference(pairs: Pairs) -> Difference:
@@ -221,28 +240,24 @@ def _apart(pairs: Sequence[Pairs], names: Sequence[str]) -> list[Apart]:
     return found
 
 
-def _notes(one: Entry, other: Entry, pairs: Sequence[Pairs]) -> list[str]:
+def _notes(sides: tuple[Entry, Entry], names: tuple[str, str], pairs: Sequence[Pairs]) -> list[str]:
+    one, other = names
     out = []
     for part in pairs:
-        name, count = task_name(part.task), len(part.a)
-        first, second = (len(entry.answers[part.task].lines) for entry in (one, other))
+        task, count = task_name(part.task), len(part.a)
+        first, second = (len(entry.answers[part.task].lines) for entry in sides)
         if (first, second) != (count, count):
             out.append(
-                f"{name}: {count:,} questions in common, of {first:,} that {one.name} answered and"
-                f" {second:,} of {other.name}."
+                f"{task}: {count:,} questions in common, of {first:,} that {one} answered and"
+                f" {second:,} of {other}."
             )
         if part.other_prompts:
             out.append(
-                f"{name}: {part.other_prompts:,} of {count:,} prompts are not the same text, as"
+                f"{task}: {part.other_prompts:,} of {count:,} prompts are not the same text, as"
                 " different tokenizers cut documents in different places."
             )
-    for entry, twin in ((one, other), (other, one)):
+    for name, entry, twin in zip(names, sides, reversed(sides), strict=True):
         alone = sorted(entry.answers.keys() - twin.answers.keys(), key=task_order)
         if alone:
-            out.append(f"Only {entry.name} answered {', '.join(map(task_name, alone))}.")
-    open_ = [
-        entry.name
-        for entry in (one, other)
-        if any(found.run.info["finished"] is None for found in entry.answers.values())
-    ]
-    return [*out, *([f"Not finished, run again to continue: {', '.join(open_)}."] if open_ else [])]
+            out.append(f"Only {name} answered {', '.join(map(task_name, alone))}.")
+    return [*out, *unfinished([replace(e, name=n) for n, e in zip(names, sides, strict=True)])]

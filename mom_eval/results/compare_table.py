@@ -52,7 +52,7 @@ def _comparison(one: Comparison) -> str:
     rows = [*([one.average] if one.average else []), *one.tasks]
     parts = [
         f"## {escaped(f'{a} against {b}')}",
-        escaped(f"{one.gathered.group.title()}."),
+        escaped(f"{one.title}."),
         escaped(
             f"contains, % of questions, and {a} less {b} on the same questions, in points; 95 %"
             f" intervals clustered by document; verdict on {a}, from p values adjusted for"
@@ -108,7 +108,7 @@ def _by(one: Comparison) -> str:
         ]
         for part in one.parts
     ]
-    head = ["Task", one.by or "", "Questions", "Documents", a, b, "Difference"]
+    head = ["Task", (one.by or "").capitalize(), "Questions", "Documents", a, b, "Difference"]
     title = f"By {_BY[one.by or ''].format(a)}; for a look, not adjusted for how many there are:"
     return f"{escaped(title)}\n\n{grid(head, lines)}"
 

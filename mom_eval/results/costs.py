@@ -36,14 +36,15 @@ def costs_of(members: Iterable[Run], context_length: int) -> Costs:
     model = next((run.info["model"] for run in runs if run.info["model"]), {})
     grows = model.get("state_bytes_per_token")
     held = None if grows is None else grows * context_length
+    state, decode = model.get("state_bytes"), model.get("decode_bytes")
     seconds = sum(run.info.get("seconds") or 0.0 for run in runs)
     tokens = [tokens_taken(run.info) for run in runs]
     known = [count for count in tokens if count is not None]
     return Costs(
         parameters=model.get("parameters"),
         activated=model.get("activated"),
-        state_bytes=None if held is None else model["state_bytes"] + held,
-        decode_bytes=None if held is None else model["decode_bytes"] + held,
+        state_bytes=None if held is None or state is None else state + held,
+        decode_bytes=None if held is None or decode is None else decode + held,
         tokens_per_second=sum(known) / seconds if len(known) == len(runs) and seconds else None,
         ran_on=model.get("ran_on"),
     )

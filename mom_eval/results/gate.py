@@ -44,7 +44,7 @@ ALL: Final = "all"
 Floats = NDArray[np.float64]
 
 
-class Pairs(NamedTuple):
+class Retest(NamedTuple):
     """One task as one model answered it then and now, arrays over its questions."""
 
     model: str
@@ -56,7 +56,7 @@ class Pairs(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Outcome:
     """One score of one model on one task (or on all)."""
 
     model: str
@@ -109,17 +109,17 @@ class Comparison:
 class Gate:
     """The verdict over all models."""
 
-    comparisons: Sequence[Comparison]
+    outcomes: Sequence[Outcome]
     remarks: Sequence[str] = ()
     """What else is not as it was."""
 
     @cached_property
-    def fell(self) -> list[Comparison]:
+    def fell(self) -> list[Outcome]:
         """What raises the alarm."""
-        return [one for one in self.comparisons if one.fell]
+        return [one for one in self.outcomes if one.fell]
 
 
-def pairs_of(model: str, scores: Scores, lines: Iterable[Mapping[str, Any]]) -> list[Pairs]:
+def retests_of(model: str, scores: Scores, lines: Iterable[Mapping[str, Any]]) -> list[Retest]:
     """A baseline's scores beside the lines of a run of the same questions, in any order.
 
     Raises KeyError where a line is not in the baseline: `check_questions` comes before.
@@ -128,7 +128,7 @@ def pairs_of(model: str, scores: Scores, lines: Iterable[Mapping[str, Any]]) -> 
     for line in lines:
         by_task.setdefault(line["task"], []).append(line)
     return [
-        Pairs(
+        Retest(
             model,
             task,
             [line["document"] for line in found],
@@ -142,27 +142,27 @@ def pairs_of(model: str, scores: Scores, lines: Iterable[Mapping[str, Any]]) -> 
     ]
 
 
-def judge(pairs: Sequence[Pairs], remarks: Sequence[str] = ()) -> Gate:
+def judge(retests: Sequence[Retest], remarks: Sequence[str] = ()) -> Gate:
     """Compare every task of every model, and all tasks of a model together."""
-    models = dict.fromkeys(one.model for one in pairs)
-    whole = [_together([one for one in pairs if one.model == model]) for model in models]
+    models = dict.fromkeys(one.model for one in retests)
+    whole = [_together([one for one in retests if one.model == model]) for model in models]
     everything = [
         one
         for model, together in zip(models, whole, strict=True)
-        for one in (together, *(part for part in pairs if part.model == model))
+        for one in (together, *(part for part in retests if part.model == model))
     ]
     family = 2 * len(everything)
     found = [_compare(one, score, family) for score in (BITS, CONTAINS) for one in everything]
     return Gate(found, remarks)
 
 
-def _together(parts: Sequence[Pairs]) -> Pairs:
+def _together(parts: Sequence[Retest]) -> Retest:
     """All questions of a model as one task."""
 
     def joined(side: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
         return {name: np.concatenate([one[name] for one in side]) for name in (BITS, CONTAINS)}
 
-    return Pairs(
+    return Retest(
         parts[0].model,
         ALL,
         [document for one in parts for document in one.documents],
@@ -171,10 +171,10 @@ def _together(parts: Sequence[Pairs]) -> Pairs:
     )
 
 
-def _compare(one: Pairs, score: str, family: int) -> Comparison:
+def _compare(one: Retest, score: str, family: int) -> Outcome:
     level = FAMILY_ERROR / family
     then, now = one.then[score], one.now[score]
-    return Comparison(
+    return Outcome(
         model=one.model,
         task=one.task,
         score=score,

@@ -11,8 +11,8 @@ from mom_eval.results.gate import (
     MOVED,
     NOTICE,
     POWER,
-    Comparison,
     Gate,
+    Outcome,
 )
 from mom_eval.results.markdown import escaped, grid
 from mom_eval.results.notes import task_name
@@ -33,11 +33,12 @@ def markdown(gate: Gate) -> str:
     if gate.fell:
         parts.append(_table(gate.fell))
     parts.append(f"All tasks together:\n\n{_table(_of_task(gate, ALL))}")
-    if rose := [one for one in gate.comparisons if one.rose]:
+    if rose := [one for one in gate.outcomes if one.rose]:
         parts.append(f"Better, which is no alarm:\n\n{_table(rose)}")
     parts.append(
-        f"Drops that these questions detect with a probability of {100 * POWER:.0f} %, a dash where"
-        f" they detect none:\n\n{_powers(gate)}"
+        f"Drops that these questions detect with a probability of {100 * POWER:.0f} %, fall they as"
+        " unevenly on documents as damage does; a dash where none is sure to be detected:\n\n"
+        f"{_powers(gate)}"
     )
     parts.append("\n".join(f"- {escaped(note)}" for note in _notes(gate)))
     return "\n\n".join(parts) + "\n"
@@ -50,13 +51,13 @@ def _heading(gate: Gate) -> str:
     return escaped(f"Regression gate: worse than the baseline: {', '.join(models)}")
 
 
-def _table(comparisons: Sequence[Comparison]) -> str:
+def _table(outcomes: Sequence[Outcome]) -> str:
     """*Drop* is how much worse the mean got, *At least* the low end of its interval."""
     head = ["Model", "Task", "Score", "Baseline", "Now", "Drop", "At least", "Tolerance"]
-    return grid(head, [_line(one) for one in comparisons])
+    return grid(head, [_line(one) for one in outcomes])
 
 
-def _line(one: Comparison) -> list[str]:
+def _line(one: Outcome) -> list[str]:
     return [
         one.model,
         _task(one.task),
@@ -90,11 +91,11 @@ def _detectable(gate: Gate, task: str, score: str) -> float | None:
 def _notes(gate: Gate) -> list[str]:
     notes = [
         "A score fell where its drop, at the low end of its interval, is above the tolerance."
-        f" {len(gate.comparisons)} comparisons of the same questions then and now, paired and"
+        f" {len(gate.outcomes)} comparisons of the same questions then and now, paired and"
         f" clustered by document: the chance of any false alarm is {100 * FAMILY_ERROR:.0f} % at"
         " most."
     ]
-    if unsure := [one for one in gate.comparisons if one.unsure]:
+    if unsure := [one for one in gate.outcomes if one.unsure]:
         drops = (
             f"{one.model} on {_task(one.task)} ({_SCORES[one.score].name}"
             f" {_number(one.drop.value, one.score, '+')})"
@@ -106,7 +107,7 @@ def _notes(gate: Gate) -> list[str]:
         )
     for score, words in _SCORES.items():
         blind = dict.fromkeys(
-            _task(one.task) for one in gate.comparisons if one.score == score and one.blind
+            _task(one.task) for one in gate.outcomes if one.score == score and one.blind
         )
         if blind:
             notes.append(
@@ -123,11 +124,11 @@ def _notes(gate: Gate) -> list[str]:
 
 
 def _tasks(gate: Gate) -> list[str]:
-    return list(dict.fromkeys(one.task for one in gate.comparisons))
+    return list(dict.fromkeys(one.task for one in gate.outcomes))
 
 
-def _of_task(gate: Gate, task: str) -> list[Comparison]:
-    return [one for one in gate.comparisons if one.task == task]
+def _of_task(gate: Gate, task: str) -> list[Outcome]:
+    return [one for one in gate.outcomes if one.task == task]
 
 
 def _task(task: str) -> str:

@@ -1,6 +1,6 @@
 """Which runs may share a leaderboard: the same questions, asked the same way."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -126,6 +126,19 @@ def agrees(run: Run, files: dict[str, str]) -> bool:
 def short_hash(files: Mapping[str, str]) -> str:
     """Eight digits that tell two sets of data files apart."""
     return sha256(repr(sorted(files.items())).encode()).hexdigest()[:8]
+
+
+def told_apart(titles: Sequence[str], files: Sequence[Mapping[str, str]]) -> list[str]:
+    """Titles of boards; those that are the same name their data files, by which alone they differ.
+
+    Args:
+        titles: of all of them.
+        files: of each, task -> sha256.
+    """
+    return [
+        f"{title}, data files {short_hash(own)}" if titles.count(title) > 1 else title
+        for title, own in zip(titles, files, strict=True)
+    ]
 
 
 def _files(run: Run) -> dict[str, str]:

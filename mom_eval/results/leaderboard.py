@@ -7,7 +7,7 @@ from mom_eval.errors import SettingError, nearest
 from mom_eval.results import AVERAGE_QUESTIONS
 from mom_eval.results.board import LM_EVAL_SCORE, METRICS, Board, Cell, Column, Row
 from mom_eval.results.costs import costs_of
-from mom_eval.results.group import LM_EVAL, Gathered, agrees, gather, group_of, short_hash
+from mom_eval.results.group import LM_EVAL, Gathered, agrees, gather, group_of, told_apart
 from mom_eval.results.notes import caption, notes, task_name, task_order
 from mom_eval.results.published import PUBLICATIONS, Publication
 from mom_eval.results.rows import (
@@ -54,7 +54,8 @@ def build(
             boards.append(_recall_board(gathered, found, runs, metric))
     if published is not None:
         boards = [_with_published(board, PUBLICATIONS[published]) for board in boards]
-    return _told_apart(boards)
+    titles = told_apart([board.title for board in boards], [board.files for board in boards])
+    return [replace(board, title=title) for board, title in zip(boards, titles, strict=True)]
 
 
 def _recall_board(
@@ -220,14 +221,3 @@ def _with_published(board: Board, publication: Publication) -> Board:
 
 def _point(percent: float) -> Interval:
     return Interval(percent / 100, None, None, 0, 0, None)
-
-
-def _told_apart(boards: Sequence[Board]) -> list[Board]:
-    """Boards that differ by their data files alone say so in their titles."""
-    titles = [board.title for board in boards]
-    return [
-        replace(board, title=f"{board.title}, data files {short_hash(board.files)}")
-        if titles.count(board.title) > 1
-        else board
-        for board in boards
-    ]

@@ -43,7 +43,7 @@ def notes(
 ) -> list[str]:
     """Notes on what the runs of a board do not tell by their scores."""
     if group.tasks == LM_EVAL:
-        return [*_different_questions(found), *_unfinished(found)]
+        return [*_different_questions(found), *unfinished(found)]
     return [
         *_data(group),
         *_reference_tokens(found),
@@ -53,7 +53,7 @@ def notes(
         *_counted(found, "dropped", "Not asked"),
         *([] if group.control else _counted(found, "missing_answer", _MISSING)),
         *([] if group.control else _counted(found, "hidden_answer", _HIDDEN)),
-        *_unfinished(found),
+        *unfinished(found),
     ]
 
 
@@ -152,7 +152,7 @@ def _count_words(count: int | Mapping[str, int]) -> str:
     return " and ".join(f"{number} ({reason})" for reason, number in sorted(count.items()))
 
 
-def _unfinished(found: Sequence[Entry]) -> list[str]:
+def unfinished(found: Sequence[Entry]) -> list[str]:
     """Runs still going on, or killed; their rows are shown as far as they got."""
     names = [
         entry.name

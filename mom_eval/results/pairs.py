@@ -44,15 +44,14 @@ class Pairs:
         )
 
 
-def pairs_of(one: Entry, other: Entry, tasks: Sequence[str]) -> list[Pairs]:
-    """What both answered of these tasks; a task without a common question is left out."""
+def pairs_of(one: Entry, other: Entry) -> list[Pairs]:
+    """What both answered, task by task; a task without a common question is left out."""
     found = []
-    for task in sorted(tasks, key=task_order):
-        if task in one.answers and task in other.answers:
-            lines = {line["id"]: line for line in other.answers[task].lines}
-            common = [line for line in one.answers[task].lines if line["id"] in lines]
-            if common:
-                found.append(Pairs(task, common, [lines[line["id"]] for line in common]))
+    for task in sorted(one.answers.keys() & other.answers.keys(), key=task_order):
+        lines = {line["id"]: line for line in other.answers[task].lines}
+        common = [line for line in one.answers[task].lines if line["id"] in lines]
+        if common:
+            found.append(Pairs(task, common, [lines[line["id"]] for line in common]))
     return found
 
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from mom_eval.errors import RunError, SettingError, nearest
+from mom_eval.errors import RunError, SettingError
 from mom_eval.results.markdown import one_line
+from mom_eval.results.select import check_asked
 from mom_eval.results.sound import check_sample
 from mom_eval.results.store import Run
 
@@ -72,9 +73,7 @@ def samples(
     except re.error as error:
         raise SettingError(f"--grep {grep!r} is no regular expression: {error}") from None
     asked = list(dict.fromkeys(task for run in runs for task in run.questions))
-    for task in tasks:
-        if task not in asked:
-            raise SettingError(f"no run there asked {task!r}: {nearest(task, asked)}")
+    check_asked(tasks, asked)
     found: dict[tuple[str, str], Sample] = {}
     # Models before what they are measured against.
     runs = sorted(runs, key=lambda run: run.info["kind"] == "reference")

@@ -7,6 +7,7 @@ from typing import Final
 
 from mom_eval.errors import SettingError, nearest
 from mom_eval.results.board import METRICS, Board, Cell, Row
+from mom_eval.results.group import gather
 from mom_eval.results.store import Run
 
 _COSTS: Final[dict[str, Callable[[Row], float | None]]] = {
@@ -24,7 +25,7 @@ def selected(
 ) -> list[Run]:
     """Runs of models whose labels fit a pattern, with their answers to some tasks alone.
 
-    Reference rows stay: no score means much without them.
+    Reference rows stay where one of the models stands: no score means much without them.
 
     Args:
         runs: all.
@@ -43,10 +44,24 @@ def selected(
         for run in runs
         if run.info["kind"] == "reference" or is_called(run.info["label"], models)
     ]
+    if models:
+        kept = _beside_models(kept)
     if not tasks:
         return kept
     parts = [_of_tasks(run, tasks) for run in kept]
     return [run for run in parts if run.questions or run.info["no_score"]]
+
+
+def _beside_models(runs: list[Run]) -> list[Run]:
+    """Without the references of boards on which no model stands."""
+    boards = [gathered.runs for gathered in gather(runs)]
+    wanted = {
+        id(run)
+        for members in boards
+        if any(run.info["kind"] != "reference" and run.questions for run in members)
+        for run in members
+    }
+    return [run for run in runs if run.info["kind"] != "reference" or id(run) in wanted]
 
 
 def check_known(
@@ -62,6 +77,15 @@ def check_known(
             raise SettingError(
                 f"no model there is called {pattern!r}; {nearest(pattern, [*labels])}"
             )
+    check_asked(tasks, asked)
+
+
+def check_asked(tasks: Sequence[str], asked: Sequence[str]) -> None:
+    """Refuse tasks that nobody asked.
+
+    Raises:
+        SettingError: one of them; the sentence has the nearest that there are.
+    """
     for task in tasks:
         if task not in asked:
             raise SettingError(f"no run there asked {task!r}; {nearest(task, [*asked])}")
@@ -69,7 +93,8 @@ def check_known(
 
 def is_called(label: str, models: Sequence[str]) -> bool:
     """Whether a label is, or fits, one of these; where there are none, it is."""
-    return not models or any(fnmatchcase(label, pattern) for pattern in models)
+    # As it is written first: to a pattern the brackets of `gla [old]` are something else.
+    return not models or any(label == one or fnmatchcase(label, one) for one in models)
 
 
 def _of_tasks(run: Run, tasks: Sequence[str]) -> Run:

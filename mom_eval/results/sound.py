@@ -34,6 +34,25 @@ _SETTING: dict[str, tuple[type, ...]] = {
     "bos": (bool,),
     "seed": (int,),
 }
+_NO_NUMBER = (*_NUMBER, type(None))
+_COSTS: dict[str, tuple[type, ...]] = {
+    "seconds": _NO_NUMBER,
+    "peak_memory_bytes": _NO_NUMBER,
+    "tokens": (dict, type(None)),
+}
+"""What a run that did not finish, or an older one, does not say."""
+_TOKENS = {"read": _NUMBER, "written": _NUMBER, "scored": _NUMBER}
+_MODEL: dict[str, tuple[type, ...]] = {
+    "id": (str, type(None)),
+    "revision": (str, type(None)),
+    "weights_sha256": (str, type(None)),
+    "parameters": _NO_NUMBER,
+    "activated": _NO_NUMBER,
+    "state_bytes": _NO_NUMBER,
+    "state_bytes_per_token": _NO_NUMBER,
+    "decode_bytes": _NO_NUMBER,
+}
+"""What is not known of every model."""
 _LINE: dict[str, tuple[type, ...]] = {
     "id": (str,),
     "document": (str,),
@@ -54,11 +73,15 @@ def check_info(info: Mapping[str, Any], where: str) -> None:
     _check(info, _LM_EVAL_INFO if info.get("kind") == "lm-eval" else _INFO, where)
     _check(info["setting"], _SETTING, f"{where}, setting")
     _check(info["data"], {"source": (str,), "files": (dict,)}, f"{where}, data")
+    _check_known(info, _COSTS, where)
+    if info.get("tokens"):
+        _check(info["tokens"], _TOKENS, f"{where}, tokens")
+    _check_known(info["model"] or {}, _MODEL, f"{where}, model")
     for task, file in info["data"]["files"].items():
         at = f"{where}, data, files, {task}"
         if not isinstance(file, dict):
             raise RunError(f"{at} is no object; {_MEND}")
-        _check(file, {"sha256": (str,)}, at)
+        _check(file, {"sha256": (str,), "rows": (int,)}, at)
 
 
 def check_line(line: Any, kind: str, where: str) -> None:
@@ -82,6 +105,13 @@ def check_sample(line: Mapping[str, Any], where: str) -> None:
 
 
 _MEND = "the folder was changed by hand or by another version: remove it and run again"
+
+
+def _check_known(
+    found: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]], where: str
+) -> None:
+    """As `_check`; fields may be missing."""
+    _check(found, {name: types for name, types in fields.items() if name in found}, where)
 
 
 def _check(found: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]], where: str) -> None:

@@ -178,6 +178,13 @@ def _try_lock(lock: IO[str], folder: Path) -> None:
         ) from None
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file as a whole: a reader sees the old one or the new one, never half."""
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8", newline="\n")
+    new.replace(path)
+
+
 class RunWriter:
     """Writes one run folder; holds its lock from `__enter__` to `__exit__`."""
 
@@ -257,12 +264,8 @@ class RunWriter:
             os.fsync(file.fileno())
 
     def save(self, info: dict[str, Any]) -> None:
-        """Replace `run.json` as a whole: a reader sees the old one or the new one, never half."""
+        """Replace `run.json`."""
         self.info = info
+        text = json.dumps(info, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         with disk_errors(self.folder):
-            new = self.folder / "run.json.new"
-            new.write_text(
-                json.dumps(info, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-                encoding="utf-8",
-            )
-            new.replace(self.folder / "run.json")
+            write_whole(self.folder / "run.json", text)

@@ -184,14 +184,47 @@ def _made(builder: "_Builder", lot: Sequence[Row]) -> list[Question | Unfit | st
     return made
 
 
+class Single:
+    """The questions of a task one by one, each built when it is first asked for.
+
+    For those who show a few: a long haystack takes a while.
+    """
+
+    def __init__(self, name: str, rows: Sequence[Row], tokens: Tokens, setting: Setting) -> None:
+        """As `prepare` takes them; whatever the setting's limit, all questions are there."""
+        self._builder = _Builder(RECALL[name], rows, tokens, setting)
+        self._rows: dict[str, Row] = {}
+        seen: Counter[str] = Counter()
+        for row in self._builder.ordered:
+            own = self._builder.id(row)
+            seen[own] += 1
+            self._rows[_nth(own, seen[own])] = row
+        self._built: dict[str, Question | None] = {}
+
+    def get(self, id_: str) -> Question | None:
+        """The question of an id; None where there is none, or it cannot be asked in this way."""
+        if id_ not in self._built:
+            self._built[id_] = self._build(id_) if id_ in self._rows else None
+        return self._built[id_]
+
+    def _build(self, id_: str) -> Question | None:
+        try:
+            return replace(self._builder.question(self._rows[id_]), id=id_)
+        except Unfit:
+            return None
+
+
+def _nth(id_: str, number: int) -> str:
+    return id_ if number == 1 else f"{id_}-{number}"
+
+
 def _unique(questions: list[Question]) -> list[Question]:
     """Give a question that stands in the file twice an id of its own."""
     seen: Counter[str] = Counter()
     out = []
     for question in questions:
         seen[question.id] += 1
-        again = seen[question.id]
-        out.append(question if again == 1 else replace(question, id=f"{question.id}-{again}"))
+        out.append(replace(question, id=_nth(question.id, seen[question.id])))
     return out
 
 
@@ -227,6 +260,11 @@ class _Builder:
         except Unfit as unfit:
             return unfit
 
+    def id(self, row: Row) -> str:
+        """Of the question of a row, as long as no other is the same."""
+        task = self.task
+        return digest(task.name, task.document(row), task.ask(row), *task.answers(row))
+
     @cached_property
     def passages(self) -> list[str]:
         """The file's different documents."""
@@ -250,16 +288,15 @@ class _Builder:
             cut = replace(cut, left=left)
             if left:  # the document opens the prompt, so it has lost the same tokens
                 document = self.tokens.decode(self.tokens.encode(document)[left:])
-        answers = task.answers(row)
         return Question(
             task=task.name,
-            id=digest(task.name, task.document(row), task.ask(row), *answers),
+            id=self.id(row),
             document_id=digest(task.document(row)),
             prompt=prompt,
             document=document,
             question=task.ask(row),
             key=row.get("key"),
-            answers=tuple(answers),
+            answers=tuple(task.answers(row)),
             prompt_tokens=len(self.tokens.encode(prompt)),
             cut=cut,
         )

@@ -118,7 +118,7 @@ def test_both_backends_are_runs_of_their_own_with_the_same_answers(mamba, tmp_pa
 
 def test_transformers_says_nothing_of_a_model_that_it_does_not_run(tiny_mom):
     program = (
-        "from mom_eval.evalsuite.evaluate import quiet_libraries\n"
+        "from mom_eval.evalsuite.quiet import quiet_libraries\n"
         "from mom_eval.tasks.tokens import load_tokens\n"
         f"quiet_libraries(); load_tokens({str(tiny_mom)!r})"
     )

@@ -1,6 +1,9 @@
 """`mom-eval run` without a model: the checkpoints that ship, on the embedded sample."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -38,6 +41,13 @@ def test_the_sample_is_asked_though_data_are_prepared(zoo, tmp_path, monkeypatch
         " --out runs"
     )
     assert json.loads((tmp_path / "runs" / "leaderboard.json").read_text())["boards"]
+
+
+def test_no_bars_of_lm_eval_run_through_ours():
+    code = "from mom_eval.evalsuite import embedded\nfrom tqdm import tqdm\nprint(tqdm([]).disable)"
+    free = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
+    shown = subprocess.run([sys.executable, "-c", code], env=free, capture_output=True, check=True)
+    assert shown.stdout == b"True\n"
 
 
 def test_what_is_meant_without_a_model(zoo):

@@ -146,6 +146,19 @@ def test_results_alone_need_no_documents(run, tmp_path):
     assert json.loads(path.read_text())["task_hashes"] == {}
 
 
+def test_a_folder_goes_by_what_its_user_calls_it(run, tmp_path):
+    info = json.loads((run / "run.json").read_text())
+    info |= {"label": "mine", "model": info["model"] | {"id": "step-000100"}}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps(info))
+    (path,) = export(tmp_path / "run", tmp_path / "out", no_samples=True, say=print)
+    assert path.parent.name == "mine"
+    record = json.loads(path.read_text())
+    assert (record["model_name"], record["config"]["model_args"]) == (
+        "mine", "pretrained=step-000100"
+    )  # fmt: skip
+
+
 def test_what_cannot_be_exported_is_one_sentence(run, tmp_path):
     info = json.loads((run / "run.json").read_text())
 

@@ -10,7 +10,7 @@ from mom_eval.cli import main
 from mom_eval.evalsuite.regress import Exam, asked_of
 from mom_eval.evalsuite.subjects import from_memory
 from mom_eval.results.baseline import scores_of
-from mom_eval.results.gate import judge, pairs_of
+from mom_eval.results.gate import judge, retests_of
 
 QUESTIONS = 2
 
@@ -78,9 +78,9 @@ def test_order_and_batch_change_nothing(mom, tokenizer):
     scores = scores_of(exam.ask(model, None, print))
     for prepared in exam.prepared(model).values():
         random.Random(1).shuffle(prepared.questions)
-    found = judge(pairs_of("m", scores, exam.ask(model, 2, print)))
+    found = judge(retests_of("m", scores, exam.ask(model, 2, print)))
     assert not found.fell
-    assert all(abs(one.drop.value) < 1e-4 for one in found.comparisons)
+    assert all(abs(one.drop.value) < 1e-4 for one in found.outcomes)
 
 
 def refused(base, *words):

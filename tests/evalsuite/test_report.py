@@ -38,10 +38,9 @@ def test_a_prompt_at_hand_has_the_hash_that_the_run_wrote_down(runs, tiny_llama)
     texts = rebuilt(runs, tokenizers=(str(tiny_llama),))
     for run in read_runs([runs / "runs"]):
         for task, lines in run.questions.items():
-            found = texts.of(run, task)
             assert len(lines) in (0, 3)
             for line in lines:
-                prompt, document = found[line["id"]]
+                prompt, document = texts.of(run, task, line["id"])
                 assert prompt is not None
                 assert digest(prompt, length=16) == line["prompt_hash"]
                 assert document in prompt
@@ -51,9 +50,9 @@ def test_a_prompt_at_hand_has_the_hash_that_the_run_wrote_down(runs, tiny_llama)
 def test_without_the_tokenizer_the_whole_document_is_shown_and_said_to_be_that(runs):
     texts = rebuilt(runs)
     (run,) = [run for run in read_runs([runs / "runs"]) if run.info["kind"] == "model"]
-    found = texts.of(run, "fda")
-    assert [found[line["id"]].prompt for line in run.questions["fda"]] == [None] * 3
-    assert all(len(found[line["id"]].document) > 2000 for line in run.questions["fda"])
+    found = [texts.of(run, "fda", line["id"]) for line in run.questions["fda"]]
+    assert [text.prompt for text in found] == [None] * 3
+    assert all(len(text.document) > 2000 for text in found)
     assert [sentence.split(" is not")[0] for sentence in texts.missing] == [
         "the tokenizer tiny-llama"
     ]
@@ -64,29 +63,39 @@ def test_other_documents_than_the_run_s_are_not_shown(runs, tiny_llama, tmp_path
     with (tmp_path / "data" / "fda.jsonl").open("a") as file:
         file.write("\n")
     texts = rebuilt(tmp_path, tokenizers=(str(tiny_llama),))
-    run = read_runs([runs / "runs"])[0]
-    assert texts.of(run, "fda") == {}
+    (run,) = [run for run in read_runs([runs / "runs"]) if run.info["kind"] == "model"]
+    assert all(texts.of(run, "fda", line["id"]) is None for line in run.questions["fda"])
     assert "their hash is another one" in texts.missing[0]
-    assert len(texts.of(run, "nq")) in (0, 3)
+    assert all(texts.of(run, "nq", line["id"]) for line in run.questions["nq"])
 
 
 def test_a_prompt_that_comes_out_otherwise_is_no_prompt(runs, tiny_llama):
     texts = rebuilt(runs, tokenizers=(str(tiny_llama),))
     (run,) = [run for run in read_runs([runs / "runs"]) if run.info["kind"] == "model"]
     run.questions["fda"][0]["prompt_hash"] = "other"
-    first, second = [texts.of(run, "fda")[line["id"]] for line in run.questions["fda"][:2]]
+    first, second = [texts.of(run, "fda", line["id"]) for line in run.questions["fda"][:2]]
     assert first.prompt is None
     assert second.prompt is not None
     assert texts.missing[0].startswith(
-        "of the prompts of fda, 1 come out otherwise than tiny-llama"
+        "prompts of fda come out otherwise than tiny-llama read them"
     )
 
 
 def test_where_no_data_are_named_that_is_said(runs, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     texts = rebuilt(runs, data=None)
-    assert texts.of(read_runs([runs / "runs"])[0], "fda") == {}
+    (run,) = [run for run in read_runs([runs / "runs"]) if run.info["kind"] == "model"]
+    assert texts.of(run, "fda", run.questions["fda"][0]["id"]) is None
     assert "are local data and not at hand; name their folder with --data" in texts.missing[0]
+
+
+def test_the_sample_is_made_as_long_as_the_run_asked_for(tiny_llama, tmp_path):
+    evaluate(str(tiny_llama), tasks="fda", data="sample", context_length=512, limit=41,
+             out=tmp_path, device="cpu")  # fmt: skip
+    texts = Rebuilt(None, None, (str(tiny_llama),), lambda _: None)
+    for run in read_runs([tmp_path]):
+        assert all(texts.of(run, "fda", line["id"]).prompt for line in run.questions["fda"])
+    assert texts.missing == []
 
 
 def test_the_command_writes_a_page_with_the_prompts(runs, tiny_llama, tmp_path):

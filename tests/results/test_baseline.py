@@ -1,12 +1,14 @@
 """Baselines: the same scores are the same bytes, and what is not sound is one sentence."""
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mom_eval.errors import BaselineError
+from mom_eval.errors import BaselineError, RunError
 from mom_eval.results import TASK_NAMES, baseline
 from mom_eval.results.baseline import Asked, Key, Score, check_questions, read, write
 
@@ -52,6 +54,17 @@ def test_a_model_joins_those_that_are_there(folder):
     assert found.scores("gla-2m") == found.scores("mom-2m")
     with pytest.raises(BaselineError, match=r"made with seed 3, not 4; give the same, remove it"):
         write(folder, Asked(seed=4, questions=2, tokens=320, protocol_version=1), {})
+
+
+def test_a_full_disk_leaves_what_was_there(folder, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(RunError, match="the disk is full"):
+        write(folder, ASKED, {"mom-2m": ({}, {Key("nq", "b1"): Score("aa11", 1, 9.5)})})
+    assert (folder / "mom-2m.csv").read_text() == GOLDEN
+    assert read(folder).models == {"mom-2m": {"weights_sha256": "ff"}}
 
 
 _ids = st.text("0123456789abcdef-", min_size=1)

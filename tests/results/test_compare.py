@@ -101,8 +101,36 @@ def test_settings_are_compared_apart_and_what_is_alone_is_told(tmp_path):
     (found,) = compare(first, side(str(tmp_path / "b"), tmp_path))
     assert found.gathered.group.context_length == 1024
     assert found.notes[-1].startswith(
-        "Not compared: a on Recall, protocol paper, context length 512"
+        "Not compared, for want of a question in common: a on Recall, protocol paper, context"
     )
+
+
+def test_two_models_of_one_label_are_told_apart_and_one_model_is_a_and_b(tmp_path):
+    for dtype in ("float32", "bfloat16"):
+        write_model(tmp_path, "a", {"fda": answers(0.5)}, dtype=dtype).rename(tmp_path / dtype)
+    (found,) = of(tmp_path, "a (float32)", "a (bfloat16)")
+    assert found.names == ("a (float32)", "a (bfloat16)")
+    (found,) = compare(*(side(str(tmp_path / dtype), tmp_path) for dtype in ("float32",) * 2))
+    assert found.names == ("a (A)", "a (B)")
+
+
+def test_what_was_not_asked_for_is_not_missed(tmp_path):
+    write_model(tmp_path, "a", {"fda": answers(0.5), "nq": answers(0.5)})
+    write_model(tmp_path, "b", {"fda": answers(0.5)})
+    assert of(tmp_path, "a", "b")[0].notes == ("Only a answered NQ.",)
+    assert of(tmp_path, "a", "b", tasks=["fda"])[0].notes == ()
+    with pytest.raises(RunError, match=r"in common \(a: Recall.*; b: nothing\)"):
+        of(tmp_path, "a", "b", tasks=["nq"])
+
+
+def test_comparisons_that_differ_by_their_data_alone_name_it(tmp_path):
+    for name in ("a", "b"):
+        for data in ("one", "two"):
+            folder = write_model(tmp_path, name, {"fda": answers(0.5)}, files={"fda": data})
+            folder.rename(tmp_path / f"{name}-{data}")
+    first, second = of(tmp_path, "a", "b")
+    assert first.title != second.title
+    assert ", data files " in compare_text([first], "md")
 
 
 def test_nothing_in_common_is_an_error_that_says_what_was_asked(tmp_path):
@@ -196,7 +224,7 @@ def test_what_no_model_is_called_is_one_sentence(runs, tmp_path):
         side("a", tmp_path.relative_to(tmp_path) / "nowhere")
     with pytest.raises(RunError, match="holds runs of a, b; give the name of one of them"):
         side(str(runs), runs)
-    with pytest.raises(SettingError, match="neither was asked 'fdb': did you mean fda"):
+    with pytest.raises(SettingError, match="no run there asked 'fdb'; did you mean fda"):
         of(runs, "a", "b", tasks=["fdb"])
     with pytest.raises(SettingError, match="between 0 and 100"):
         of(runs, "a", "b", margin=0)

@@ -5,7 +5,7 @@ import pytest
 
 from mom_eval.results import gate
 from mom_eval.results.baseline import Key, Score
-from mom_eval.results.gate import ALL, BITS, CONTAINS, FAMILY_ERROR, TOLERANCE, Pairs, judge
+from mom_eval.results.gate import ALL, BITS, CONTAINS, FAMILY_ERROR, TOLERANCE, Retest, judge
 from mom_eval.results.gate_table import markdown
 
 SHAPES = {"fda": 8, "swde": 6, "squad": 5, "nq": 2, "triviaqa": 1, "drop": 5}
@@ -17,7 +17,7 @@ def documents(task: str, questions: int = QUESTIONS) -> list[str]:
     return [f"{task}-{place // SHAPES[task]}" for place in range(questions)]
 
 
-def pairs(
+def retests(
     rng: np.random.Generator,
     model: str = "model",
     *,
@@ -25,7 +25,7 @@ def pairs(
     flipped: float = 0.003,
     drop: float = 0.0,
     lost: float = 0.0,
-) -> list[Pairs]:
+) -> list[Retest]:
     """A model asked twice. Bits change by heavy-tailed noise that the questions of a document
     partly share, and by `drop` on average, spread over documents as gate.SPREAD says; answers flip
     either way, and `lost` of the right ones get lost."""
@@ -42,7 +42,7 @@ def pairs(
         now = np.where(rng.random(QUESTIONS) < lost, 0.0, now)
         then = {BITS: bits, CONTAINS: right}
         found.append(
-            Pairs(
+            Retest(
                 model,
                 task,
                 names,
@@ -53,8 +53,8 @@ def pairs(
     return found
 
 
-def only(found: gate.Gate, task: str, score: str) -> gate.Comparison:
-    [one] = [one for one in found.comparisons if (one.task, one.score) == (task, score)]
+def only(found: gate.Gate, task: str, score: str) -> gate.Outcome:
+    [one] = [one for one in found.outcomes if (one.task, one.score) == (task, score)]
     return one
 
 
@@ -69,7 +69,7 @@ def test_a_thousand_clean_gates_raise_hardly_an_alarm(jitter, flipped, drop):
     rng = np.random.default_rng(7)
     gates = 1_000
     alarms = sum(
-        bool(judge(pairs(rng, jitter=jitter, flipped=flipped, drop=drop)).fell)
+        bool(judge(retests(rng, jitter=jitter, flipped=flipped, drop=drop)).fell)
         for _ in range(gates)
     )
     assert alarms <= FAMILY_ERROR * gates
@@ -77,20 +77,20 @@ def test_a_thousand_clean_gates_raise_hardly_an_alarm(jitter, flipped, drop):
 
 def test_a_drop_of_the_size_that_is_called_detectable_is_detected():
     rng = np.random.default_rng(8)
-    size = only(judge(pairs(rng)), ALL, BITS).detectable
+    size = only(judge(retests(rng)), ALL, BITS).detectable
     assert size is not None
     assert size < 0.05
-    caught = [only(judge(pairs(rng, drop=size)), ALL, BITS).fell for _ in range(200)]
+    caught = [only(judge(retests(rng, drop=size)), ALL, BITS).fell for _ in range(200)]
     assert np.mean(caught) >= gate.POWER - 0.05
 
 
 def test_lost_answers_of_the_size_that_is_called_detectable_are_detected():
     rng = np.random.default_rng(9)
-    size = only(judge(pairs(rng)), ALL, CONTAINS).detectable
+    size = only(judge(retests(rng)), ALL, CONTAINS).detectable
     assert size is not None
     caught = [
         # Of 40 % right answers, so many more are lost that the share of all is `size`.
-        only(judge(pairs(rng, flipped=0, lost=size / 0.4)), ALL, CONTAINS).fell
+        only(judge(retests(rng, flipped=0, lost=size / 0.4)), ALL, CONTAINS).fell
         for _ in range(100)
     ]
     assert np.mean(caught) >= gate.POWER - 0.1
@@ -98,7 +98,7 @@ def test_lost_answers_of_the_size_that_is_called_detectable_are_detected():
 
 def test_one_task_of_one_model_that_fell_is_named():
     rng = np.random.default_rng(1)
-    found = [*pairs(rng, "good"), *pairs(rng, "bad")]
+    found = [*retests(rng, "good"), *retests(rng, "bad")]
     place = next(i for i, one in enumerate(found) if (one.model, one.task) == ("bad", "triviaqa"))
     now = dict(found[place].now)
     now[BITS] = now[BITS] + 0.3
@@ -115,7 +115,7 @@ def test_one_task_of_one_model_that_fell_is_named():
 
 def test_improvements_are_reported_and_raise_no_alarm():
     rng = np.random.default_rng(2)
-    better = judge(pairs(rng, drop=-0.2))
+    better = judge(retests(rng, drop=-0.2))
     assert not better.fell
     assert only(better, ALL, BITS).rose
     text = markdown(better)
@@ -133,7 +133,7 @@ def test_few_questions_are_said_to_be_few():
                 name: values[:8] + (0.05 if name == BITS else 0) for name, values in one.now.items()
             },
         )
-        for one in pairs(rng, jitter=0.3)
+        for one in retests(rng, jitter=0.3)
     ]
     found = judge(few)
     assert not found.fell
@@ -145,7 +145,7 @@ def test_few_questions_are_said_to_be_few():
 
 def test_a_single_document_is_never_a_drop():
     ones = np.ones(8)
-    one = Pairs(
+    one = Retest(
         "m", "fda", ["d"] * 8, {BITS: ones, CONTAINS: ones}, {BITS: 9 * ones, CONTAINS: 0 * ones}
     )
     found = judge([one])
@@ -172,24 +172,24 @@ def test_questions_are_paired_by_id_in_any_order():
         for line in lines
     }
     np.random.default_rng(0).shuffle(lines)
-    found = gate.pairs_of("m", scores, lines)
+    found = gate.retests_of("m", scores, lines)
     assert [one.task for one in found] == ["fda", "nq"]
     for one in found:
         for name in (BITS, CONTAINS):
             np.testing.assert_array_equal(one.then[name], one.now[name])
-    assert all(one.drop.value == 0 for one in judge(found).comparisons)
+    assert all(one.drop.value == 0 for one in judge(found).outcomes)
 
 
 def test_what_moved_and_is_not_worse_is_said():
     rng = np.random.default_rng(5)
-    assert "moved" not in markdown(judge(pairs(rng, jitter=1e-5)))
-    moved = judge(pairs(rng, jitter=0.02))
+    assert "moved" not in markdown(judge(retests(rng, jitter=1e-5)))
+    moved = judge(retests(rng, jitter=0.02))
     assert not moved.fell
     assert "of the same weights and code moves them: model by 0.0" in markdown(moved)
 
 
 def test_remarks_end_the_verdict():
     rng = np.random.default_rng(4)
-    assert markdown(judge(pairs(rng), ["m is not as in the baseline: other weights."])).endswith(
+    assert markdown(judge(retests(rng), ["m is not as in the baseline: other weights."])).endswith(
         "- m is not as in the baseline: other weights.\n"
     )

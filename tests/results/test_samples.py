@@ -83,7 +83,7 @@ def test_runs_of_one_label_are_told_apart(runs):
 def test_what_cannot_be_shown_is_one_sentence(runs):
     with pytest.raises(SettingError, match=r"--grep '\(' is no regular expression"):
         samples(runs, grep="(")
-    with pytest.raises(SettingError, match="no run there asked 'fdb': did you mean fda"):
+    with pytest.raises(SettingError, match="no run there asked 'fdb'; did you mean fda"):
         samples(runs, tasks=["fdb"])
     with pytest.raises(RunError, match="of lm-eval's own tasks"):
         samples([make_run("l", {"triviaqa": []}, kind="lm-eval")])

@@ -68,6 +68,21 @@ def test_models_and_tasks_are_selected_and_references_kept(runs):
         selected(runs, tasks=["nqq"])
 
 
+def test_boards_on_which_no_chosen_model_stands_are_left_out(runs):
+    runs.append(model("other", 10, context_length=512))
+    runs.append(make_run("echo", {"fda": make_lines("fda", [1])}, kind="reference",
+                         context_length=512))  # fmt: skip
+    assert len(build(selected(runs))) == 2
+    (board,) = build(selected(runs, models=["other"]))
+    assert [row.name for row in board.rows] == ["other", "echo"]
+
+
+def test_a_label_is_chosen_as_it_is_written(runs):
+    runs.append(model("mom [old]", 60, 100))
+    kept = selected(runs, models=["mom [old]"])
+    assert sorted(run.info["label"] for run in kept) == ["head", "mom [old]"]
+
+
 def test_costs_are_those_at_the_boards_context(runs):
     costs = {row.name: row.costs for row in build(runs)[0].rows}
     assert (costs["mom"].state_bytes, costs["mom"].decode_bytes) == (100 + 4096, 300 + 4096)

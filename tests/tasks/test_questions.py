@@ -8,7 +8,7 @@ import pytest
 from mom_eval.errors import DataError, SettingError
 from mom_eval.tasks import questions
 from mom_eval.tasks.haystack import TOO_LITTLE, TOO_LONG
-from mom_eval.tasks.questions import TOO_SHORT, Question, prepare
+from mom_eval.tasks.questions import TOO_SHORT, Question, Single, prepare
 from mom_eval.tasks.recall import ANSWER_LENGTH
 from mom_eval.tasks.sample import generate
 from mom_eval.tasks.setting import Setting
@@ -67,6 +67,25 @@ def test_the_same_question_twice_gets_two_ids(tokens):
     rows = nq_rows(1) * 2
     ids = [question.id for question in prepare("nq", rows, tokens, Setting()).questions]
     assert ids[1] == f"{ids[0]}-2"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [Setting(limit=1), SMALL, Setting(haystack=600, depth=0.5), Setting(control="shuffled")],
+)
+def test_one_by_one_questions_are_those_of_the_whole_task(tokens, setting):
+    rows = [*nq_rows(), nq_rows(1)[0]]
+    whole = prepare("nq", rows, tokens, setting).questions
+    single = Single("nq", rows, tokens, setting)
+    assert [single.get(question.id) for question in whole] == whole
+    assert single.get("another") is None
+
+
+def test_one_by_one_a_question_that_cannot_be_asked_is_none(tokens):
+    (question,) = prepare("nq", nq_rows(1), tokens, Setting()).questions
+    assert (
+        Single("nq", nq_rows(1), tokens, Setting(haystack=9999, depth=0)).get(question.id) is None
+    )
 
 
 def test_one_character_keys_are_dropped_and_counted(tokens):

@@ -18,7 +18,7 @@ from mom_eval.evalsuite.bench.sides import Say, Sides, benched
 from mom_eval.evalsuite.bench.timing import Run, seconds
 from mom_eval.evalsuite.bench.verify import Verified, verified
 from mom_eval.evalsuite.engine.limits import room_of
-from mom_eval.evalsuite.evaluate import quiet_libraries
+from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.models.decoder import Decoder
 from mom_eval.results.bench import Bench, Measured, Row
 

@@ -17,7 +17,7 @@ from mom_eval.evalsuite.bench.reading import loss
 from mom_eval.evalsuite.bench.sides import Say, Sides, benched
 from mom_eval.evalsuite.bench.timing import Run, seconds
 from mom_eval.evalsuite.bench.verify import VerifiedGradients, verified_gradients
-from mom_eval.evalsuite.evaluate import quiet_libraries
+from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.models import LM
 from mom_eval.models.ahead import compile_gradients
 from mom_eval.results.bench import Bench, Measured, Row

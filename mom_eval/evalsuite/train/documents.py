@@ -31,6 +31,17 @@ class Reader(NamedTuple):
     together: int | None = None
     """Documents that are made at once, where a GPU would wait for them; None: it would not."""
 
+    @property
+    def account(self) -> str | None:
+        """What is left out, in words; None: nothing. Documents may hold several questions."""
+        if not self.left_out:
+            return None
+        verb = "question is" if self.left_out == 1 else "questions are"
+        return (
+            f"{self.left_out:,} {verb} left out, since no answer stands in the prompt; the others"
+            f" make {self.documents:,} document{'' if self.documents == 1 else 's'}"
+        )
+
 
 class Source(Protocol):
     """A section [[data]] or [[heldout]]."""

@@ -115,11 +115,8 @@ class Trainer:
         vocab, seed = lm.config.vocab_size, self.training.seed
         readers = [one.reader(tokens, vocab, seed, heldout=False) for one in config.data]
         for one, reader in zip(config.data, readers, strict=True):
-            if reader.left_out:
-                say(
-                    f"{one.name}: {reader.left_out:,} of {reader.left_out + reader.documents:,}"
-                    " questions are left out, since no answer stands in the prompt"
-                )
+            if reader.account:
+                say(f"{one.name}: {reader.account}")
         weights = [one.weight for one in config.data]
         self.mixture = Mixture(readers, weights, seed, _workers(device))
         self.heldout = Heldout(config.heldout, tokens, vocab, self.training)

@@ -1,6 +1,6 @@
 """What was read before an answer, for the page: run folders keep its hash and not its words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from mom_eval.results.store import Run
@@ -23,8 +23,8 @@ class Texts(Protocol):
         """Sentences on what was looked for and is not at hand, in the order in which they arose."""
         ...
 
-    def of(self, run: Run, task: str) -> Mapping[str, Text]:
-        """By the id of the question; those that are not at hand are left out."""
+    def of(self, run: Run, task: str, question: str) -> Text | None:
+        """Of one question, by its id; None: not at hand."""
         ...
 
 
@@ -33,9 +33,9 @@ class _None:
 
     missing: Sequence[str] = ()
 
-    def of(self, run: Run, task: str) -> Mapping[str, Text]:
-        """Empty."""
-        return {}
+    def of(self, run: Run, task: str, question: str) -> Text | None:
+        """None."""
+        return None
 
 
 NO_TEXTS: Texts = _None()

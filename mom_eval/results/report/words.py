@@ -1,8 +1,8 @@
 """The words of single questions for the page: question, answers, outputs, prompts."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Mapping, Sequence
+from heapq import heappop, heappush
 from typing import Any, Final
 
 from mom_eval.results.report.questions import Asked
@@ -36,7 +36,7 @@ def _read(question: Asked, texts: Texts) -> list[dict[str, Any]]:
     """Each different prompt once, with the rows that read it: tokenizers cut at other places."""
     found: dict[Text, list[int]] = {}
     for place, (run, _, _) in question.lines.items():
-        text = texts.of(run, question.task).get(question.id)
+        text = texts.of(run, question.task, question.id)
         if text is not None:
             found.setdefault(text, []).append(place)
     return [{"rows": rows, **_parts(text)} for text, rows in found.items()]
@@ -57,13 +57,6 @@ def size(value: Any) -> int:
     return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def in_turn(queues: Sequence[Sequence[Any]]) -> Iterator[Any]:
-    """The first of every queue, then the second of every queue, and so on."""
-    missing = object()
-    for some in zip_longest(*queues, fillvalue=missing):
-        yield from (one for one in some if one is not missing)
-
-
 def of_tasks(order: Sequence[int], questions: Sequence[Asked]) -> list[list[int]]:
     """The order, parted by task."""
     parts: dict[str, list[int]] = {}
@@ -80,20 +73,27 @@ def within(
 ) -> dict[int, dict[str, Any]]:
     """Board -> place of the question -> its words, up to `most` bytes in all.
 
-    Those on which models differ most, of every task of every board in turn, so that none crowds
-    out the others.
+    Those on which models differ most, of every task of every board. The next is always of the one
+    of which there are the fewest bytes, so that a few long prompts crowd out no short ones.
     """
     queues = [
-        [(board, place) for place in part]
+        (board, iter(part))
         for board, order in orders.items()
         for part in of_tasks(order, questions[board])
     ]
     out: dict[int, dict[str, Any]] = {board: {} for board in questions}
-    used = 0
-    for board, place in in_turn(queues):
+    left = most
+    turns = [(0, number) for number in range(len(queues))]
+    while turns:
+        used, number = heappop(turns)
+        board, places = queues[number]
+        place = next(places, None)
+        if place is None:
+            continue
         one = words(questions[board][place], texts)
-        used += size(one) + len(f'"{place}":,')
-        if used > most:
-            break
-        out[board][str(place)] = one
+        bytes_ = size(one) + len(f'"{place}":,')
+        if bytes_ <= left:
+            out[board][str(place)] = one
+            left -= bytes_
+            heappush(turns, (used + bytes_, number))
     return out

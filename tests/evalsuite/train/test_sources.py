@@ -175,6 +175,9 @@ def test_a_question_is_trained_on_with_an_answer_that_its_prompt_holds_or_not_at
     (tmp_path / "nq.jsonl").write_text(json.dumps(row(4)) + "\n")
     reader = opened(RecallSource(data=str(tmp_path), length=256, tasks=("nq",)), tokens)
     assert (reader.documents, reader.left_out) == (2, 1)
+    assert reader.account == (
+        "1 question is left out, since no answer stands in the prompt; the others make 2 documents"
+    )
     ends = {text_of(tokens, reader.document(place)).split("? ")[-1] for place in range(2)}
     assert {end.split(" ")[-1] for end in ends} == {"k1x9", "K3X9"}
     (tmp_path / "nq.train.jsonl").write_text(json.dumps(lost) + "\n")

@@ -59,12 +59,9 @@ class Given:
 
     missing = ("one thing is not at hand",)
 
-    def of(self, run: Run, task: str) -> dict[str, Text]:
+    def of(self, run: Run, task: str, question: str) -> Text:
         document = f"\U0001f9ea {HOSTILE}\n= a document with {ANSWER} in it, and ÄÄ=1+1 (X)*."
-        return {
-            line["id"]: Text(f"{document} Which one is {line['id']}?", document)
-            for line in run.questions[task]
-        }
+        return Text(f"{document} Which one is {question}?", document)
 
 
 def patterns(count: int) -> dict[str, list[int]]:

@@ -86,10 +86,24 @@ def test_words_are_those_of_most_disagreement_of_every_task_until_the_page_is_fu
     (sheet,) = sheets(build(found), found).values()
     one = words.size(words.words(sheet.questions[0], Given()))
     shown = words.within({0: sheet.questions}, {0: sheet.order}, Given(), most=5 * one)[0]
-    assert list(shown) == ["40", "130", "41", "131"]
+    assert list(shown) == ["40", "130", "131", "41"]
     assert words.size(shown) <= 5 * one
     everything = words.within({0: sheet.questions}, {0: sheet.order}, Given())[0]
     assert len(everything) == 150
+
+
+def test_long_prompts_crowd_out_no_short_ones(runs):
+    class Long(Given):
+        def of(self, run, task, question):
+            text = super().of(run, task, question)
+            return Text(f"{text.prompt}{'long ' * 2000}", "") if task == "nq" else text
+
+    found = read_runs([runs])
+    (sheet,) = sheets(build(found), found).values()
+    shown = words.within({0: sheet.questions}, {0: sheet.order}, Long(), most=40_000)[0]
+    assert sum(sheet.questions[int(place)].task == "nq" for place in shown) < 3
+    assert sum(sheet.questions[int(place)].task == "fda" for place in shown) > 9
+    assert words.size(shown) <= 40_000
 
 
 def test_disagreement_is_largest_where_half_are_right_then_where_bits_differ():
@@ -114,8 +128,9 @@ def test_where_a_prompt_does_not_hold_its_document_both_are_kept():
     class Odd:
         missing = ()
 
-        def of(self, run, task):
-            return {"fda-0": Text("prompt", "other"), "fda-1": Text(None, "whole")}
+        def of(self, run, task, question):
+            given = {"fda-0": Text("prompt", "other"), "fda-1": Text(None, "whole")}
+            return given.get(question)
 
     found = [make_run("a", {"fda": question_lines("fda", [1, 0, 1])})]
     questions = asked(build(found)[0], found)

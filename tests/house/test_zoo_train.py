@@ -1,0 +1,65 @@
+"""The script that trains the zoo: the last checkpoint is kept, and what failed is told."""
+
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+_SPEC = spec_from_file_location(
+    "zoo_train", Path(__file__).resolve().parents[2] / "scripts" / "zoo_train.py"
+)
+assert _SPEC is not None
+assert _SPEC.loader is not None
+zoo_train = module_from_spec(_SPEC)
+_SPEC.loader.exec_module(zoo_train)
+
+
+@pytest.fixture
+def configs(tmp_path, monkeypatch):
+    """Two, of which `bad` fails; a training leaves two checkpoints."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+
+    def train(config, folder, gpu, cores):
+        assert cores
+        for step in (5, 999_999, 1_000_000):
+            (folder / f"step-{step:06d}").mkdir()
+            (folder / f"step-{step:06d}" / "step").write_text(str(step))
+        return int("bad" in config.name)
+
+    monkeypatch.setattr(zoo_train, "_train", train)
+    monkeypatch.setattr(zoo_train.os, "sched_getaffinity", lambda _: {0})
+    for name in ("good", "bad"):
+        (folder / f"{name}.toml").write_text("rate = 1\n")
+    return [str(folder / f"{name}.toml") for name in ("good", "bad")]
+
+
+def run(*words):
+    return CliRunner().invoke(zoo_train.main, [str(word) for word in words])
+
+
+def test_the_last_checkpoint_is_kept_and_what_failed_is_told(configs, tmp_path):
+    result = run(*configs, "--out", tmp_path / "out", "--gpus", "0")
+    assert result.exit_code == 1
+    assert "not trained: small-bad; see their .log" in result.output
+    models = tmp_path / "out" / "models"
+    assert [path.name for path in models.iterdir()] == ["small-good"]
+    assert (models / "small-good" / "step").read_text() == "1000000"
+    again = run(*configs, "--out", tmp_path / "out", "--gpus", "0")
+    assert again.exit_code == 0
+    assert again.output.count("so it is not trained again") == 2
+
+
+def test_another_value_is_another_model(configs, tmp_path):
+    words = [configs[0], "--out", tmp_path / "out", "--gpus", "0", "--set", "rate=1e-3,2e-3"]
+    assert run(*words).exit_code == 0
+    assert (tmp_path / "out" / "small-good-rate-2e-3.toml").read_text() == "rate = 2e-3\n"
+    wrong = run(configs[0], "--out", tmp_path / "out", "--gpus", "0", "--set", "steps=2")
+    assert "sets steps 0 times; once can be changed" in wrong.output
+
+
+def test_without_a_gpu_that_is_said(configs, tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo_train.torch.cuda, "device_count", lambda: 0)
+    result = run(configs[0], "--out", tmp_path / "out")
+    assert (result.exit_code, "no GPU is there" in result.output) == (1, True)
