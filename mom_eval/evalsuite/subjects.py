@@ -111,9 +111,9 @@ def costs(module: Any) -> dict[str, int]:
     `decode_bytes` are read and written for one more token of one sequence: weights and state. What
     attention holds, `state_bytes_per_token`, comes on top, of the state and of these.
     """
-    from mom_eval.evalsuite.bench.floor import ModelWork
     from mom_eval.models.cost import cost
     from mom_eval.models.lm import LM
+    from mom_eval.models.work import ModelWork
 
     if not isinstance(module, LM):
         return {}

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mom_eval.evalsuite.bench.floor import Rates
 from mom_eval.evalsuite.bench.machine import Machine, check_counts
 from mom_eval.evalsuite.bench.ops import relative
 from mom_eval.evalsuite.bench.peer_models import PeerModel, check_peer, peer_model
@@ -20,6 +19,7 @@ from mom_eval.evalsuite.bench.verify import Verified, verified
 from mom_eval.evalsuite.engine.limits import room_of
 from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.models.decoder import Decoder
+from mom_eval.models.work import Rates
 from mom_eval.results.bench import Bench, Measured, Row
 
 LENGTHS = {"cuda": (300, 2048, 8192, 65_536), "cpu": (300, 2048)}

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from mom_eval.errors import SettingError
-from mom_eval.evalsuite.bench.floor import Rates, measured_rates, op_work, serial_ms
 from mom_eval.evalsuite.bench.machine import Machine, command
 from mom_eval.evalsuite.bench.peer_ops import Peer, failure_of, peer_op
+from mom_eval.evalsuite.bench.rates import measured_rates, serial_ms
 from mom_eval.evalsuite.bench.timing import measured, seconds
 from mom_eval.evalsuite.memory import release_memory
 from mom_eval.kernels import gated_delta, preferring
+from mom_eval.models.work import Rates, op_work
 from mom_eval.results.bench import Bench, Measured, Row
 
 CHECKED = 256

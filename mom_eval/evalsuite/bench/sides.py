@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from mom_eval.errors import SettingError
-from mom_eval.evalsuite.bench.floor import ModelWork, Rates, measured_rates, serial_ms
 from mom_eval.evalsuite.bench.machine import Machine, command
 from mom_eval.evalsuite.bench.peer_models import PEERS
 from mom_eval.evalsuite.bench.peer_ops import failure_of
 from mom_eval.evalsuite.bench.presets import PRESETS
+from mom_eval.evalsuite.bench.rates import measured_rates, serial_ms
 from mom_eval.evalsuite.bench.timing import Run, measured
 from mom_eval.evalsuite.memory import release_memory
 from mom_eval.models import LM
+from mom_eval.models.work import ModelWork, Rates
 from mom_eval.results.bench import Bench, Measured, Row
 
 Say = Callable[[str], None]

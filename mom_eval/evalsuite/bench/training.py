@@ -9,7 +9,6 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from mom_eval.errors import SettingError
-from mom_eval.evalsuite.bench.floor import Rates, Work
 from mom_eval.evalsuite.bench.machine import Machine, check_counts
 from mom_eval.evalsuite.bench.peer_models import check_peer, peer_model
 from mom_eval.evalsuite.bench.presets import model
@@ -20,6 +19,7 @@ from mom_eval.evalsuite.bench.verify import VerifiedGradients, verified_gradient
 from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.models import LM
 from mom_eval.models.ahead import compile_gradients
+from mom_eval.models.work import Rates, Work
 from mom_eval.results.bench import Bench, Measured, Row
 
 LENGTHS = {"cuda": (512, 2048), "cpu": (128,)}

@@ -6,7 +6,6 @@ import torch
 
 from mom_eval.errors import SettingError
 from mom_eval.evalsuite.bench import models, suite, timing
-from mom_eval.evalsuite.bench.floor import ModelWork, Rates, Work
 from mom_eval.evalsuite.bench.machine import Machine
 from mom_eval.evalsuite.bench.models import bench_models
 from mom_eval.evalsuite.bench.presets import PRESETS, model
@@ -14,6 +13,7 @@ from mom_eval.evalsuite.bench.reading import prefill
 from mom_eval.evalsuite.bench.verify import verified
 from mom_eval.models import LM, cost
 from mom_eval.models.decoder import Decoder
+from mom_eval.models.work import ModelWork, Rates, Work
 
 BRIEF = {"batch": (1, 2), "lengths": (20,), "context": (8,)}
 

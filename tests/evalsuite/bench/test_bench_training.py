@@ -9,13 +9,13 @@ import torch.nn.functional as F
 
 from mom_eval.errors import SettingError
 from mom_eval.evalsuite.bench import timing, training, verify
-from mom_eval.evalsuite.bench.floor import ModelWork, Rates
 from mom_eval.evalsuite.bench.machine import Machine
 from mom_eval.evalsuite.bench.presets import PRESETS, model
 from mom_eval.evalsuite.bench.reading import loss, read
 from mom_eval.evalsuite.bench.sides import Sides
 from mom_eval.evalsuite.bench.training import Own, bench_training
 from mom_eval.evalsuite.bench.verify import verified_gradients
+from mom_eval.models.work import ModelWork, Rates
 from mom_eval.results.bench import Measured
 
 BRIEF = {"batch": (1, 2), "lengths": (20,)}

@@ -1,23 +1,16 @@
-"""The least time that work can take on this machine, and what its kernels take one by one.
+"""What must be done at least, and the least time that it can take on a machine.
 
-Floor = max(FLOPs / rate of a large product, compulsory bytes / rate of a large copy), both rates
-measured in the same process. FLOPs of a recurrence are those of its plain loop (`models.cost`);
-compulsory bytes are inputs and outputs, each once.
+Floor = max(FLOPs / rate of a large product, compulsory bytes / rate of a large copy). FLOPs of a
+recurrence are those of its plain loop (`cost`); compulsory bytes are inputs and outputs, each once.
 """
 
 from math import prod
 from typing import NamedTuple
 
 import torch
-from torch.profiler import ProfilerActivity, profile
 
-from mom_eval.evalsuite.bench.machine import Machine
-from mom_eval.evalsuite.bench.timing import Run, timed
 from mom_eval.models.config import ModelConfig
 from mom_eval.models.cost import cost
-
-_SIZES = {"cuda": (8192, 1 << 30), "cpu": (1024, 1 << 27)}
-"""Side of the square product, bytes of the copy."""
 
 
 class Rates(NamedTuple):
@@ -37,40 +30,6 @@ class Work(NamedTuple):
     def floor_ms(self, rates: Rates) -> float:
         """The least time, where products and memory overlap perfectly."""
         return 1e3 * max(self.flops / rates.flops, self.bytes / rates.bytes)
-
-
-def measured_rates(machine: Machine) -> Rates:
-    """Time a large product in the type of the benchmark, and a large copy."""
-    side, size = _SIZES[machine.device.type]
-    random = machine.random()
-    a, b = (
-        torch.randn(side, side, generator=random, device=machine.device).to(machine.dtype)
-        for _ in "ab"
-    )
-    flops = 2 * side**3 / timed(lambda: a @ b, machine).ms
-    source = torch.zeros(size, dtype=torch.int8, device=machine.device)
-    target = torch.empty_like(source)
-    copied = 2 * size / timed(lambda: target.copy_(source), machine).ms
-    return Rates(1e3 * flops, 1e3 * copied)
-
-
-def serial_ms(run: Run, machine: Machine) -> float | None:
-    """The sum of the times of all kernels that a call launches; None on a CPU.
-
-    Where it is below the time of the call, the device waits for the host. None also where the
-    profiler sees no kernel (it may be forbidden to look).
-    """
-    if not machine.gpu:
-        return None
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
-        run()
-        machine.wait()
-    spent = [
-        event.time_range.elapsed_us()
-        for event in seen.events() or ()
-        if event.device_type.name == "CUDA" and not event.is_user_annotation
-    ]
-    return sum(spent) / 1e3 if spent else None
 
 
 def op_work(entries: int, rows: int, delta: bool, nbytes: int) -> Work:
