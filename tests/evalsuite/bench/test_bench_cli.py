@@ -13,7 +13,7 @@ from mom_eval.evalsuite.bench import timing
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch):
     monkeypatch.setattr(timing, "SECONDS", 0.0)
-    monkeypatch.setattr("mom_eval.evalsuite.bench.floor._SIZES", {"cpu": (64, 1 << 16)})
+    monkeypatch.setattr("mom_eval.evalsuite.bench.rates._SIZES", {"cpu": (64, 1 << 16)})
 
 
 def cli(*words):

@@ -19,7 +19,7 @@ SHAPE = (2, 70, 2, 8)
 def _brief(monkeypatch):
     """Few calls, and small products and copies."""
     monkeypatch.setattr(timing, "SECONDS", 0.0)
-    monkeypatch.setattr("mom_eval.evalsuite.bench.floor._SIZES", {"cpu": (64, 1 << 16)})
+    monkeypatch.setattr("mom_eval.evalsuite.bench.rates._SIZES", {"cpu": (64, 1 << 16)})
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ BRIEF = {"batch": (1, 2), "lengths": (20,)}
 @pytest.fixture(autouse=True)
 def _brief(monkeypatch):
     monkeypatch.setattr(timing, "SECONDS", 0.0)
-    monkeypatch.setattr("mom_eval.evalsuite.bench.floor._SIZES", {"cpu": (64, 1 << 16)})
+    monkeypatch.setattr("mom_eval.evalsuite.bench.rates._SIZES", {"cpu": (64, 1 << 16)})
 
 
 @pytest.fixture
