@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from mom_eval.results.board import Board, Row
+from mom_eval.results.board import Board
 from mom_eval.results.costs import Costs
 from mom_eval.results.markdown import escaped, grid
 
@@ -14,27 +14,30 @@ COST_NAMES: Final = {
     "tokens_per_second": "Tokens/s",
 }
 """The costs that are numbers, and what tables head them with."""
+_SAID: Final = {
+    "parameters": "parameters",
+    "activated": "parameters that a token uses",
+    "state_bytes": "bytes of state behind {tokens}, counted",
+    "decode_bytes": "bytes read and written for one more token of one sequence, counted",
+    "tokens_per_second": "tokens a second, measured: read, written and scored in a whole run",
+}
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def cost_table(board: Board) -> list[str]:
     """A title, a table and what it says; nothing where nothing is known."""
     rows = [row for row in board.rows if any(row.costs.record().values())]
-    if not rows:
+    known = [key for key in COST_NAMES if any(getattr(row.costs, key) is not None for row in rows)]
+    if not known:
         return []
     tokens = f"{board.group.context_length:,} tokens"
-    head = ["Model", *COST_NAMES.values(), "On"]
-    head[3] += f", {tokens}"
-    title = (
-        f"Cost: parameters, and those that a token uses; bytes of state behind {tokens}, and bytes"
-        " read and written for one more of one sequence, both counted; tokens a second, measured,"
-        " read, written and scored over a run's whole time:"
-    )
-    return [escaped(title), grid(head, [_line(row) for row in rows])]
-
-
-def _line(row: Row) -> list[str]:
-    return [row.name, *(cost_words(row.costs, key) for key in COST_NAMES), row.costs.ran_on or "-"]
+    said = "; ".join(_SAID[key].format(tokens=tokens) for key in known)
+    head = [COST_NAMES[key] + (f", {tokens}" if key == "state_bytes" else "") for key in known]
+    lines = [
+        [row.name, *(cost_words(row.costs, key) for key in known), row.costs.ran_on or "-"]
+        for row in rows
+    ]
+    return [escaped(f"Cost: {said}:"), grid(["Model", *head, "On"], lines)]
 
 
 def cost_words(costs: Costs, key: str) -> str:

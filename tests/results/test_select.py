@@ -103,6 +103,12 @@ def test_costs_stand_in_every_form(runs):
     assert '"activated": 700' in leaderboard_text(boards, "json")
 
 
+def test_costs_that_no_model_has_have_no_column():
+    table = leaderboard_text(build([model("hf", 40)]), "md").partition("Cost: ")[2]
+    assert table.startswith("tokens a second, measured: ")
+    assert "| Model | Tokens/s | On |" in table
+
+
 def test_without_costs_there_is_no_table_of_them(make):
     assert "Cost:" not in leaderboard_text(build([make("a")]), "md")
 
