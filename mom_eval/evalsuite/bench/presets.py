@@ -87,8 +87,8 @@ PRESETS = {
         norm_eps=1e-5,
     ),
 }
-"""Those of 340M stand in tables of speed (DeltaNet and RetNet beside a peer that refuses
-gradients with gates), those of 8M and 1M weights in tables of training; the tiny ones try a CPU."""
+"""Those of 340M stand in tables of speed (DeltaNet and RetNet for a peer that refuses gradients of
+the gated delta rule), of 8M and 1M weights in tables of training; the tiny ones try a CPU out."""
 
 
 def model(name: str, machine: Machine, *, allow_pickle: bool = False) -> tuple[str, LM]:
