@@ -7,17 +7,17 @@ needs to know no more than how many documents it has drawn.
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple, Protocol
 
-import numpy as np
-
 from mom_eval.tasks.mqar import Ids
 from mom_eval.tasks.tokens import HFTokens
 
 
 class Document(NamedTuple):
-    """Both [n] int64; the model reads `tokens` and `labels` is what follows each."""
+    """All [n] int64; the model reads `tokens` and `labels` is what follows each."""
 
     tokens: Ids
     labels: Ids
+    times: Ids | None = None
+    """How many times each label counts; None: once, as that of IGNORE counts never."""
 
 
 class Reader(NamedTuple):
@@ -68,11 +68,3 @@ class Source(Protocol):
     def reader(self, tokens: HFTokens | None, vocab: int, seed: int, *, heldout: bool) -> Reader:
         """Open it; held-out documents of a generator are others than those trained on."""
         ...
-
-
-def encoded(tokens: HFTokens, text: str) -> Ids:
-    """Token ids of a document; no first token, as the papers' protocol has none.
-
-    Past the cache of `HFTokens.encode`: a corpus is read once.
-    """
-    return np.array(tokens.tokenizer.encode(text, add_special_tokens=False), np.int64)

@@ -20,7 +20,7 @@ class Batch(NamedTuple):
     cu_seqlens: Tensor
     """[N + 1] int64."""
     at: Tensor
-    """[P] int64, the places that have a label."""
+    """[P] int64, the places that have a label, as many times as it counts."""
     labels: Tensor
     """[P] int64."""
 
@@ -34,7 +34,11 @@ class Batch(NamedTuple):
 def pack(documents: Sequence[Document]) -> Batch:
     """Documents -> one batch."""
     labels = torch.from_numpy(np.concatenate([document.labels for document in documents]))
-    at = (labels != IGNORE).nonzero()[:, 0]
+    times = [
+        (document.labels != IGNORE).astype(np.int64) if document.times is None else document.times
+        for document in documents
+    ]
+    at = torch.from_numpy(np.repeat(np.arange(len(labels)), np.concatenate(times)))
     lengths = [0, *(len(document.tokens) for document in documents)]
     return Batch(
         torch.from_numpy(np.concatenate([document.tokens for document in documents])),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mom_eval.errors import DataError, SettingError
 from mom_eval.evalsuite.train.ahead import in_processes, spare_cores
-from mom_eval.evalsuite.train.documents import Document, Reader, encoded
+from mom_eval.evalsuite.train.documents import Document, Reader
 from mom_eval.evalsuite.train.tokenized import Tokenized, joined, kept, labelled
 from mom_eval.tasks import TASKS, data, files
 from mom_eval.tasks.mqar import Ids
@@ -58,6 +58,8 @@ class RecallSource:
     other trainings; None: fresh ones without end, made while training."""
     answers_only: bool = False
     """Whether the loss is taken on answers alone."""
+    emphasis: int = 1
+    """How many times a token of an answer counts in the loss: there are few of them in a prompt."""
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -70,6 +72,8 @@ class RecallSource:
             )
         if self.asked < 1:
             raise ValueError(f"asked = {self.asked}; it must be 1 or more")
+        if self.emphasis < 1:
+            raise ValueError(f"emphasis = {self.emphasis}; it must be 1 or more")
         if self.documents is not None and (self.documents < 1 or self.data != "sample"):
             raise ValueError(
                 f"documents = {self.documents}; it must be 1 or more, and is for data = 'sample'"
@@ -96,7 +100,7 @@ class RecallSource:
 
         def document(n: int) -> Document:
             which = int(np.searchsorted(ends, n, side="right")) - 1
-            return found[which].document(n - int(ends[which]))
+            return found[which].document(n - int(ends[which]), *self._counts)
 
         return Reader(int(ends[-1]), document, sum(one.left_out for one in found))
 
@@ -115,7 +119,7 @@ class RecallSource:
             )
         about = {"sha256": [found.sha256, None if path is None else files.sha256(path)]}
         about |= {"task": task, "tokenizer": tokens.sha256}
-        about |= {"length": self.length, "asked": self.asked, "answers_only": self.answers_only}
+        about |= {"length": self.length, "asked": self.asked}
 
         def make() -> Tokenized:
             asked = found.rows if heldout else found.train_rows() or []
@@ -142,15 +146,14 @@ class RecallSource:
 
         def document(n: int) -> Document:
             number, place = divmod(n, DOCUMENTS * len(self.tasks))
-            return labelled(*self._ids(block(number)[place], tokens))
+            return labelled(*self._ids(block(number)[place], tokens), *self._counts)
 
         together = DOCUMENTS * len(self.tasks)
         wanted = self.documents
         if wanted is None:
             return Reader(None, document, together=together)
         about = {"sample": split, "seed": seed, "documents": wanted, "tasks": self.tasks}
-        about |= {"tokenizer": tokens.sha256, "length": self.length}
-        about |= {"asked": self.asked, "answers_only": self.answers_only}
+        about |= {"tokenizer": tokens.sha256, "length": self.length, "asked": self.asked}
 
         def of_block(number: int) -> list[tuple[Ids, NDArray[np.bool_]]]:
             return [self._ids(lot, tokens) for lot in block(number)]
@@ -160,7 +163,12 @@ class RecallSource:
             return joined(list(islice(chain.from_iterable(blocks), wanted)))
 
         found = kept(about, make)
-        return Reader(found.documents, found.document)
+        return Reader(found.documents, lambda n: found.document(n, *self._counts))
+
+    @property
+    def _counts(self) -> tuple[int, int]:
+        """How many times a token of an answer counts, and another."""
+        return self.emphasis, 0 if self.answers_only else 1
 
     def _block(self, task: str, tokens: HFTokens, split: str, seed: int) -> list[list[Question]]:
         """Questions on `DOCUMENTS` documents, of as many draws as it takes."""
@@ -202,7 +210,7 @@ class RecallSource:
         return Setting(context_length=self.length, keep_dropped=True)
 
     def _ids(self, lot: Sequence[Question], tokens: HFTokens) -> tuple[Ids, NDArray[np.bool_]]:
-        """Ids of a prompt, its answer and what is asked behind it; whether each is asked for."""
+        """Ids of a prompt, its answer and what is asked behind it; whether each is of an answer."""
         text, answers = "", []
         for place, question in enumerate(lot):
             text += question.question if place else question.prompt
@@ -210,9 +218,6 @@ class RecallSource:
             text += f" {question.answers[0]}\n"
             answers.append((begin, len(text)))
         length = self.length + ANSWER_LENGTH * (len(lot) - 1)
-        if not self.answers_only:
-            ids = encoded(tokens, text)[:length]
-            return ids, np.ones(len(ids), np.bool_)
         found, spans = tokens.encode_with_spans(text)
         # A token that joins the prompt's end with what follows is the answer's first.
         asked = [any(a < end and b > begin for begin, end in answers) for a, b in spans]

@@ -33,24 +33,29 @@ class TextSource:
     length: int
     separator: str | None = None
     """What stands between documents; None: the file is one."""
+    twice: bool = False
+    """Pieces half as long, each read twice in a row: of the second time all can be copied (the
+    prompts of arXiv 2407.05483 repeat what is asked about)."""
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.length < 1:
-            raise ValueError(f"length = {self.length}; it must be 1 or more")
+        fewest = 2 if self.twice else 1
+        if self.length < fewest:
+            raise ValueError(f"length = {self.length}; it must be {fewest} or more")
         if self.separator == "":
             raise ValueError("separator is empty; leave it out, or name what stands there")
 
     @property
     def name(self) -> str:
         """The file's."""
-        return Path(self.file).name
+        return Path(self.file).name + (" twice" if self.twice else "")
 
     def reader(self, tokens: HFTokens | None, vocab: int, seed: int, *, heldout: bool) -> Reader:
         """Read and tokenize the whole file; no piece spans two documents."""
         assert tokens is not None
         about = {"sha256": files.sha256(Path(self.file)), "tokenizer": tokens.sha256}
         about |= {"length": self.length, "separator": self.separator, "end": _end(tokens)}
+        about |= {"twice": self.twice}
         found = kept(about, lambda: self._pieces(tokens))
         if not found.documents:
             raise DataError(
@@ -66,8 +71,13 @@ class TextSource:
             some = parts[first : first + PARTS]
             for part in tokens.tokenizer(some, add_special_tokens=False)["input_ids"]:
                 ids = np.array([*part, *([] if end is None else [end])], np.uint32)
-                starts = range(0, len(ids) - 1, self.length)
-                found = (ids[start : start + self.length + 1] for start in starts)
+                if self.twice:
+                    once = self.length // 2
+                    cut = (ids[start : start + once] for start in range(0, len(ids), once))
+                    found = (np.concatenate([piece, piece]) for piece in cut)
+                else:
+                    starts = range(0, len(ids) - 1, self.length)
+                    found = (ids[start : start + self.length + 1] for start in starts)
                 pieces += [(piece, np.ones(len(piece), np.bool_)) for piece in found]
         return joined(pieces)
 

@@ -33,7 +33,7 @@ class Tokenized(NamedTuple):
     ends: NDArray[np.int64]
     """[N + 1], where each document begins and the last ends."""
     asked: NDArray[np.bool_]
-    """[ids], whether the loss is taken on a token."""
+    """[ids], whether a token is what a question asks for; of a text all are."""
     left_out: int = 0
 
     @property
@@ -41,15 +41,18 @@ class Tokenized(NamedTuple):
         """How many there are."""
         return len(self.ends) - 1
 
-    def document(self, n: int) -> Document:
-        """Number n."""
+    def document(self, n: int, times: int = 1, others: int = 1) -> Document:
+        """Number n; see `labelled`."""
         here = slice(self.ends[n], self.ends[n + 1])
-        return labelled(self.ids[here].astype(np.int64), self.asked[here])
+        return labelled(self.ids[here].astype(np.int64), self.asked[here], times, others)
 
 
-def labelled(ids: NDArray[np.int64], asked: NDArray[np.bool_]) -> Document:
-    """Ids [n + 1] -> tokens and labels [n]; those not `asked` [n + 1] are no labels."""
-    return Document(ids[:-1], np.where(asked[1:], ids[1:], IGNORE))
+def labelled(
+    ids: NDArray[np.int64], asked: NDArray[np.bool_], times: int = 1, others: int = 1
+) -> Document:
+    """Ids [n + 1] -> tokens and labels [n]: those `asked` [n + 1] count so often, others so."""
+    count = np.where(asked[1:], times, others)
+    return Document(ids[:-1], np.where(count > 0, ids[1:], IGNORE), count)
 
 
 def joined(

@@ -47,6 +47,27 @@ def test_pieces_of_a_text_ask_for_every_token_once_and_span_no_two_documents(
     assert read == [token for ids in whole for token in ids[:-1]]
 
 
+def test_a_text_read_twice_can_be_copied_the_second_time(tmp_path, tokens):
+    parts = ["The device is a meter. " * 9, "It was founded in 1884."]
+    (tmp_path / "a.txt").write_text("|".join(parts))
+    source = TextSource(file=str(tmp_path / "a.txt"), length=17, separator="|", twice=True)
+    reader = opened(source, tokens)
+    assert reader.documents is not None
+    read: list[int] = []
+    for number in range(reader.documents):
+        document = reader.document(number)
+        both = [*document.tokens, document.labels[-1]]
+        once = len(both) // 2
+        assert once <= 8
+        assert both[:once] == both[once:]
+        assert np.array_equal(document.labels[:-1], document.tokens[1:])
+        read += both[:once]
+    end = tokens.tokenizer.eos_token_id
+    assert read == [token for part in parts for token in [*tokens.encode(part), end]]
+    with pytest.raises(ValueError, match="length = 1; it must be 2 or more"):
+        TextSource(file="a.txt", length=1, twice=True)
+
+
 @pytest.mark.parametrize(
     ("raw", "sentence"), [(b"\xff\xfe", "byte 1 is not UTF-8"), (b"", "is empty")]
 )
@@ -95,6 +116,21 @@ def test_synthetic_recall_ends_in_the_answer_and_goes_on_without_end(tokens):
 def test_recall_questions_ask_for_every_token_unless_told_otherwise(tokens):
     document = opened(RecallSource(data="sample", length=512, tasks=("nq",)), tokens).document(0)
     assert np.array_equal(document.labels[:-1], document.tokens[1:])
+
+
+@pytest.mark.parametrize("documents", [None, 4])
+def test_tokens_of_an_answer_count_as_often_as_told(tokens, documents):
+    source = RecallSource(data="sample", length=512, tasks=("nq",), documents=documents)
+    plain = pack([opened(source, tokens).document(0)])
+    answer = pack([opened(replace(source, answers_only=True), tokens).document(0)])
+    batch = pack([opened(replace(source, emphasis=3), tokens).document(0)])
+    at, times = batch.at.unique(return_counts=True)
+    assert torch.equal(at, plain.at)
+    assert torch.equal(at[times == 3], answer.at)
+    assert set(times.tolist()) == {1, 3}
+    assert torch.equal(batch.labels, plain.labels[batch.at])
+    with pytest.raises(ValueError, match="emphasis = 0; it must be 1 or more"):
+        replace(source, emphasis=0)
 
 
 def test_synthetic_recall_holds_out_other_names_than_it_trains_on(tokens):
@@ -227,8 +263,10 @@ def test_what_is_kept_and_broken_is_made_anew(tmp_path, monkeypatch):
     (path,) = tokenized._folder().iterdir()
     found = tokenized.kept({"a": 1}, never)
     assert (found.left_out, found.documents, found.ids.dtype) == (3, 2, np.uint32)
-    tokens, labels = found.document(0)
+    tokens, labels, times = found.document(0, 2, 0)
     assert (tokens.tolist(), labels.tolist()) == ([1, 2], [IGNORE, 70_000])
+    assert times is not None
+    assert times.tolist() == [0, 2]
     for broken in (b"", path.read_bytes()[:-30], b"PK"):
         path.write_bytes(broken)
         assert tokenized.kept({"a": 1}, lambda: made) is made
