@@ -60,15 +60,10 @@ class Columns(nn.Module):
         for name, up in self.up.items():
             out[name] = self._product(out[name], up, ends)
         if len(self.bias):
-            group = (
-                None
-                if ends is None
-                else torch.searchsorted(
-                    ends, torch.arange(len(product), device=product.device), right=True
-                )
-            )
+            own = None if ends is None else _members(ends, len(product))
             for name, bias in self.bias.items():
-                out[name] = out[name] + (bias if group is None else bias[group])
+                # As a product, whose gradient adds up a group's rows side by side, not in turn.
+                out[name] = out[name] + (bias if own is None else own.to(bias.dtype) @ bias)
         return out
 
     def split_every(self, product: Tensor) -> dict[str, Tensor]:
@@ -113,3 +108,10 @@ class Columns(nn.Module):
             if column.bias:
                 out[f"{last}.bias"] = pick(self.bias[name])
         return out
+
+
+def _members(ends: Tensor, rows: int) -> Tensor:
+    """Whether a row is of a group [L, M] bool; `ends` [M]: where each group's rows end."""
+    row = torch.arange(rows, device=ends.device)[:, None]
+    begins = F.pad(ends[:-1], (1, 0))
+    return (row >= begins) & (row < ends)
