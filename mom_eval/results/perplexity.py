@@ -111,7 +111,9 @@ def lines(found: Perplexity) -> list[dict[str, Any]]:
 
     What is not known, and what the other kind of line says, is None or not there.
     """
-    about, longest = _about(found), found.lengths[-1]
+    # Where a line stands comes first.
+    about = _about(found) | dict.fromkeys(("by", "length", "first", "last"))
+    longest = found.lengths[-1]
     return [
         *(about | {"by": "length"} | _length_record(found, row) for row in by_length(found)),
         *(

@@ -180,6 +180,7 @@ def _name(axis: Axes, ends: Sequence[tuple[tuple[int, float], str, str]]) -> Non
         places[-1][0] = 1.0
         for above, below in zip(places[::-1], places[-2::-1], strict=False):
             below[0] = min(below[0], above[0] - _GAP)
+    leader = {"arrowstyle": "-", "relpos": (0.0, 0.5), "lw": 0.5, "alpha": 0.5}
     right = to_axes.transform(axis.transData.transform((max(e[0][0] for e in ends), low)))[0]
     for height, point, text, color in places:
         axis.annotate(
@@ -190,7 +191,8 @@ def _name(axis: Axes, ends: Sequence[tuple[tuple[int, float], str, str]]) -> Non
             color=color,
             fontsize=8,
             va="center",
-            arrowprops={"arrowstyle": "-", "color": color, "lw": 0.5, "alpha": 0.5},
+            # To the name's left end: on the way to its middle may stand other names.
+            arrowprops=leader | {"color": color},
         )
 
 
