@@ -79,7 +79,7 @@ class Row:
     def size(self) -> str:
         """`8 x 2,048`, and of an op its heads and their width behind that."""
         sizes = [self.batch, self.length, self.heads, self.key]
-        return times(*(size for size in sizes if size is not None))
+        return size_text(*(size for size in sizes if size is not None))
 
     def line(self) -> str:
         """For whoever waits."""
@@ -115,7 +115,7 @@ def shown(ms: float | None, note: str) -> str:
     return note.split(":")[0] if ms is None else milliseconds(ms)
 
 
-def times(*sizes: float) -> str:
+def size_text(*sizes: float) -> str:
     """`8 x 2,048`."""
     return " x ".join(f"{size:,.0f}" for size in sizes)
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from mom_eval.results import plot_style
-from mom_eval.results.bench import heading, on_cpu, shown, times
+from mom_eval.results.bench import heading, on_cpu, shown, size_text
 from mom_eval.results.plot_frame import Lines, measured, records
 from mom_eval.results.plot_style import Look
 
@@ -76,8 +76,9 @@ def figures(frame: pd.DataFrame) -> Mapping[str, Figure]:
 
 def _checked(frame: pd.DataFrame) -> Lines:
     sides = [f"{side}{name}" for side in _SIDES for name in ("ms", "peak_bytes", "note")]
-    shown = ("work", "phase", *_SIZES, *sides, "floor_ms")
-    return measured(frame, _FILE, alike=_ALIKE, shown=shown)
+    return measured(
+        frame, _FILE, alike=_ALIKE, drawn=("work", "phase", *_SIZES, *sides, "floor_ms")
+    )
 
 
 def _looks(lines: Lines) -> Mapping[str, Look]:
@@ -217,11 +218,11 @@ def _op_figure(lines: Lines) -> Figure:
                     fontsize=8,
                 )
         axis.plot([op["floor_ms"]] * 2, [place - _BAR, place], color="black", lw=1.5)
-    sizes = [times(*(op[name] for name in _SIZES)) for op in ops]
+    sizes = [size_text(*(op[name] for name in _SIZES)) for op in ops]
     names = [f"{op['work']}\n{size}" for op, size in zip(ops, sizes, strict=True)]
     axis.set_yticks(range(len(ops)), names, fontsize=8)
     axis.invert_yaxis()
-    axis.set_xlim(0, 1.12 * lines[["ms", "peer_ms"]].max(axis=None))
+    axis.set_xlim(0, 1.12 * lines[["ms", "peer_ms", "floor_ms"]].max(axis=None))
     peer = f", grey: {ops[0]['peer']}" if ops[0]["peer"] else ""
     axis.set_xlabel(f"milliseconds (blue: ours{peer}, black: floor)")
     what, *details = heading(ops[0])

@@ -47,7 +47,7 @@ def measured(
     *,
     alike: Sequence[str],
     once: Sequence[str] = (),
-    shown: Sequence[str] = (),
+    drawn: Sequence[str] = (),
 ) -> Lines:
     """The table, if it is that of one measurement.
 
@@ -56,12 +56,12 @@ def measured(
         file: its name.
         alike: columns in which all lines must agree.
         once: columns by which lines are told apart.
-        shown: the other columns that the plot shows.
+        drawn: the other columns that the plot needs.
 
     Raises:
         SettingError: a column is missing, there is no line, or lines may not share a plot.
     """
-    lines = _complete(frame, (*alike, *once, *shown), f"pandas.read_csv reads of {file}")
+    lines = _complete(frame, (*alike, *once, *drawn), f"pandas.read_csv reads of {file}")
     some(lines, "line that this plot could show; keep more lines")
     differ = [name for name in alike if lines[name].nunique(dropna=False) > 1]
     if differ:

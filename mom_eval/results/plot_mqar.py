@@ -36,7 +36,7 @@ def mqar_figure(frame: pd.DataFrame) -> Figure:
         "mqar.csv",
         alike=("vocab", "examples", "seed", "chance"),
         once=("label", "length", "pairs"),
-        shown=(
+        drawn=(
             *("state_bytes", "state_bytes_per_token"),
             *("accuracy", "accuracy_low", "accuracy_high"),
         ),

@@ -34,7 +34,7 @@ def perplexity_figure(frame: pd.DataFrame) -> Figure:
             *("span_length", "spans", "tokens", "bytes"),
         ),
         once=("by", "length", "first"),
-        shown=(
+        drawn=(
             *("last", "bits_per_byte", "bits_per_byte_low", "bits_per_byte_high"),
             *("change", "change_low", "change_high", "change_against"),
         ),

@@ -25,8 +25,8 @@ def routing_figure(frame: pd.DataFrame) -> Figure:
     """Over chance in colour, with a dot where the interval leaves chance out; load as bars.
 
     Args:
-        frame: what `pandas.read_csv` reads of `routing.csv`, or lines of it. Layers and kinds as in
-            the table.
+        frame: what `pandas.read_csv` reads of `routing.csv`, or lines of it. Layers, memories and
+            kinds as in the table.
 
     Raises:
         SettingError: it is none.
@@ -36,7 +36,7 @@ def routing_figure(frame: pd.DataFrame) -> Figure:
         "routing.csv",
         alike=("label", "synthetic", "details", "questions"),
         once=("layer", "memory", "kind"),
-        shown=(
+        drawn=(
             *("documents", "tokens", "top_k", "memories", "load", "load_low", "load_high"),
             *("over_chance", "over_chance_low", "over_chance_high"),
         ),

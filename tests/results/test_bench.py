@@ -176,3 +176,11 @@ def test_a_plot_of_ops(bench):
     (axis,) = figure.axes
     assert [bar.get_width() for bar in axis.patches] == [0.3, 0.9]
     assert [text.get_text() for text in axis.texts] == ["0.300", "0.900"]
+
+
+def test_a_plot_of_ops_that_all_fail_shows_their_floors(bench):
+    op = {"phase": "op", "heads": 16, "key": 128}
+    rows = [row(2048, Measured(note="out of memory"), None, **op)]
+    (axis,) = drawn(Bench(kind="op", rows=rows, peer=None, rates=bench.rates, about=ABOUT)).axes
+    assert [text.get_text() for text in axis.texts] == ["out of memory"]
+    assert axis.get_xlim()[1] > rows[0].floor_ms
