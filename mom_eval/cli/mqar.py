@@ -32,7 +32,9 @@ from mom_eval.cli.options import ALLOW_PICKLE, AS_JSON, DEVICE, DTYPE, KERNELS, 
 @ALLOW_PICKLE
 @AS_JSON
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Also write JSON, Markdown and a plot there."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Also write Markdown, CSV, JSON and a plot there.",
 )
 def mqar(models: tuple[str, ...], as_json: bool, out: Path | None, **options: Any) -> None:
     """Share of queries answered right on MQAR, by length and number of pairs.

@@ -41,7 +41,7 @@ from mom_eval.cli.options import (
 @ALLOW_PICKLE
 @AS_JSON
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Also write JSON and a plot into this folder."
+    "--out", type=click.Path(path_type=Path), help="Also write CSV, JSON and a plot there."
 )
 def ppl(model: str, as_json: bool, out: Path | None, **options: Any) -> None:
     """Bits per byte of a text, by context length and by position.

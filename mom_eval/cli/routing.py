@@ -52,7 +52,7 @@ from mom_eval.cli.options import (
 @ALLOW_PICKLE
 @AS_JSON
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Also write JSON and a plot into this folder."
+    "--out", type=click.Path(path_type=Path), help="Also write CSV, JSON and a plot there."
 )
 def routing(model: str, as_json: bool, out: Path | None, **options: Any) -> None:
     """What a model's router does with the prompts of the recall tasks.

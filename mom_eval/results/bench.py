@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +31,7 @@ class Measured:
     @property
     def shown(self) -> str:
         """The time, or in a few words why there is none."""
-        return self.note.split(":")[0] if self.ms is None else milliseconds(self.ms)
+        return shown(self.ms, self.note)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class Row:
     def size(self) -> str:
         """`8 x 2,048`, and of an op its heads and their width behind that."""
         sizes = [self.batch, self.length, self.heads, self.key]
-        return " x ".join(f"{size:,}" for size in sizes if size is not None)
+        return size_text(*(size for size in sizes if size is not None))
 
     def line(self) -> str:
         """For whoever waits."""
@@ -110,6 +110,16 @@ def milliseconds(ms: float) -> str:
     return f"{ms:,.{decimals}f}"
 
 
+def shown(ms: float | None, note: str) -> str:
+    """A time, or in a few words why there is none."""
+    return note.split(":")[0] if ms is None else milliseconds(ms)
+
+
+def size_text(*sizes: float) -> str:
+    """`8 x 2,048`."""
+    return " x ".join(f"{size:,.0f}" for size in sizes)
+
+
 def with_unit(side: Measured) -> str:
     """`12.3 ms`, or why there is no time."""
     return side.shown if side.ms is None else f"{side.shown} ms"
@@ -122,38 +132,57 @@ _WHAT = {
 }
 
 
-def heading(bench: Bench) -> list[str]:
-    """What was timed, then on what."""
-    about = bench.about
-    versions = about["versions"]
-    packages = ["torch"] + (["triton"] if "CPU" not in about["device"] else [])
+_PACKAGE = {"fla": "flash-linear-attention", "hf": "transformers"}
+"""Peer -> where it is from."""
+
+
+def on_cpu(about: Mapping[str, Any]) -> bool:
+    """Was this line measured on a CPU?"""
+    return "CPU" in about["device"]
+
+
+def heading(about: Mapping[str, Any]) -> list[str]:
+    """What was timed, of a line, then on what."""
+    peer = "torch: our models without Triton's kernels"
     return [
-        _WHAT[bench.kind],
+        _WHAT[about["kind"]],
         about["device"],
         about["dtype"],
         f"kernels {about['kernels']}",
-        *(["random weights"] if about.get("random_weights") else []),
-        *(f"{package} {versions[package]}" for package in packages),
-        *([_peer_version(bench.peer, versions)] if bench.peer else []),
+        *(["random weights"] if about["random_weights"] else []),
+        about["versions"],
+        *([peer] if about["peer"] == "torch" else []),
     ]
 
 
-def _peer_version(peer: str, versions: dict[str, str]) -> str:
-    if peer == "torch":
-        return "torch: our models without Triton's kernels"
-    package = {"fla": "flash-linear-attention", "hf": "transformers"}[peer]
-    return f"{package} {versions[package]}"
+def _about(bench: Bench) -> dict[str, Any]:
+    """What all lines have in common."""
+    about = bench.about
+    packages = ["torch", *([] if on_cpu(about) else ["triton"])]
+    packages += [_PACKAGE[bench.peer]] if bench.peer in _PACKAGE else []
+    return {
+        "kind": bench.kind,
+        **{name: about[name] for name in ("device", "dtype", "kernels")},
+        "random_weights": about.get("random_weights", False),
+        "versions": ", ".join(f"{package} {about['versions'][package]}" for package in packages),
+        "peer": bench.peer,
+    }
+
+
+def lines(bench: Bench) -> list[dict[str, Any]]:
+    """A line a piece of work; times in milliseconds, first calls in seconds."""
+    return [_about(bench) | _flat(row) for row in bench.rows]
 
 
 def markdown(bench: Bench) -> str:
     """Heading, table, notes."""
-    what, *details = heading(bench)
+    what, *details = heading(_about(bench))
     columns = {name: cell for name, cell in _columns(bench).items() if _says(cell, bench.rows)}
-    lines = [[cell(row) for cell in columns.values()] for row in bench.rows]
+    cells = [[cell(row) for cell in columns.values()] for row in bench.rows]
     parts = [
         f"## {escaped(what)}",
         escaped(", ".join(details)),
-        grid(list(columns), lines),
+        grid(list(columns), cells),
         "\n".join(f"- {note}" for note in [*map(escaped, bench.notes), *_notes(bench)]),
     ]
     return "\n\n".join(parts) + "\n"
@@ -212,7 +241,7 @@ def _notes(bench: Bench) -> list[str]:
     if any(row.serial_ms is not None for row in bench.rows):
         notes.append("Kernels: the sum over all that a call launches, one after the other.")
     if any(row.ours.peak_bytes is not None for row in bench.rows):
-        held = "weights and inputs" if "CPU" not in bench.about["device"] else "the whole process"
+        held = "the whole process" if on_cpu(bench.about) else "weights and inputs"
         notes.append(f"Peak: most memory held during a call, {held} included.")
     if any(row.phase == "decode" for row in bench.rows):
         notes.append("decode: one token more in each sequence, behind that many tokens.")
@@ -228,12 +257,6 @@ def _notes(bench: Bench) -> list[str]:
     sides = [side for row in bench.rows for side in (row.ours, row.peer) if side is not None]
     said = dict.fromkeys(side.note for side in sides if ":" in side.note)
     return [*notes, *map(escaped, said)]
-
-
-def csv(bench: Bench) -> str:
-    """One line a piece of work; times in milliseconds, first calls in seconds."""
-    records = [_flat(row) for row in bench.rows]
-    return as_csv(records, list(records[0]))
 
 
 def _flat(row: Row) -> dict[str, Any]:
@@ -274,12 +297,14 @@ def write(bench: Bench, out: Path) -> list[Path]:
     Raises:
         RunError: the folder cannot be written.
     """
+    from mom_eval.results.frames import as_frame
     from mom_eval.results.plot_bench import figures
     from mom_eval.results.plot_files import write_report
 
+    found = lines(bench)
     texts = {
         "bench.md": markdown(bench).rstrip("\n"),
-        "bench.csv": csv(bench).rstrip("\n"),
+        "bench.csv": as_csv(found).rstrip("\n"),
         "bench.json": as_json(bench),
     }
-    return write_report(texts, figures(bench), out)
+    return write_report(texts, figures(as_frame(found)), out)

@@ -127,8 +127,7 @@ def as_json(check: Check) -> str:
 
 def csv(check: Check) -> str:
     """One line a case."""
-    records = _records(check)
-    return as_csv(records, list(records[0]))
+    return as_csv(_records(check))
 
 
 def _records(check: Check) -> list[dict[str, Any]]:

@@ -111,7 +111,7 @@ def csv(suite: Suite) -> str:
         for name, value in record(suite).items()
         if not isinstance(value, dict)
     }
-    return as_csv([flat], list(flat))
+    return as_csv([flat])
 
 
 def write(suite: Suite, out: Path) -> list[Path]:

@@ -157,7 +157,7 @@ def csv(found: Sequence[Comparison]) -> str:
     of parts have no p value and no verdict.
     """
     lines = [line for one in found for line in _records(one)]
-    return as_csv(lines, list(dict.fromkeys(name for line in lines for name in line)))
+    return as_csv(lines)
 
 
 def _records(one: Comparison) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Run folders -> tidy tables: the runs, their questions, their leaderboards."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +68,17 @@ def load_leaderboard(
 
 def leaderboard_frame(boards: Iterable[Board]) -> pd.DataFrame:
     """Leaderboards as one table; see `load_leaderboard`."""
-    frame = pd.DataFrame(table.lines(boards), columns=[*table.FIELDS])
+    return as_frame(table.lines(boards), table.FIELDS)
+
+
+def as_frame(lines: Iterable[Mapping[str, Any]], fields: Sequence[str] = ()) -> pd.DataFrame:
+    """Lines as a table: what `pandas.read_csv` reads of their `table.as_csv`, but names as given.
+
+    Args:
+        lines: what is None, or not there, is missing.
+        fields: the columns; none: all that a line has, as they first come.
+    """
+    frame = pd.DataFrame(lines, columns=[*fields] or None)
     # A column of nothing but None would be one of objects, and no number could be asked of it.
     return frame.astype(dict.fromkeys(frame.columns[frame.isna().all()], float))
 

@@ -1,6 +1,7 @@
-"""Accuracy of models on MQAR by length and pairs: counts -> table, JSON, files."""
+"""Accuracy of models on MQAR by length and pairs: counts -> table, CSV, JSON, files."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 
 from mom_eval.results.markdown import escaped, grid, shown
 from mom_eval.results.statistics import Interval, paired, share_of
+from mom_eval.results.table import as_csv, columns_of
 
 SCHEMA: Final = 1
+ABOUT: Final = ("architecture", "parameters", "state_bytes", "state_bytes_per_token")
+"""Of a model."""
 
 
 class Shape(NamedTuple):
@@ -26,7 +30,7 @@ class Row(NamedTuple):
 
     label: str
     about: dict[str, Any]
-    """`architecture`, `parameters`, `state_bytes` and `state_bytes_per_token` are shown."""
+    """Those of `ABOUT` are shown."""
     right: dict[Shape, NDArray[np.bool_]]
     """[examples, pairs]: which queries were answered right."""
 
@@ -77,28 +81,57 @@ def difference(row: Row, first: Row, shape: Shape) -> Interval:
     return paired(a.ravel().astype(float), b.ravel().astype(float), examples)
 
 
-def state(row: Row) -> str:
-    """Bytes that a sequence leaves behind: `12,296`, `8 + 256 a token`."""
-    grows = row.about["state_bytes_per_token"]
-    return f"{row.about['state_bytes']:,}" + (f" + {grows:,} a token" if grows else "")
+def state(about: Mapping[str, Any]) -> str:
+    """Bytes that a sequence leaves behind, of a line: `12,296`, `8 + 256 a token`."""
+    grows = about["state_bytes_per_token"]
+    return f"{about['state_bytes']:,}" + (f" + {grows:,} a token" if grows else "")
 
 
-def heading(board: MqarBoard) -> list[str]:
-    """What was measured."""
+def heading(about: Mapping[str, Any]) -> list[str]:
+    """What was measured, of a line."""
     return [
         "Multi-query associative recall, synthetic",
-        f"vocabulary {board.vocab:,}",
-        f"{board.examples:,} examples a cell",
-        f"seed {board.seed}",
+        f"vocabulary {about['vocab']:,}",
+        f"{about['examples']:,} examples a cell",
+        f"seed {about['seed']}",
         "all queries of an example count",
     ]
 
 
+def lines(board: MqarBoard) -> list[dict[str, Any]]:
+    """A line a model and shape. Shares are from 0 to 1; what is not known is None."""
+    return [
+        {
+            **_asked(board),
+            "label": row.label,
+            **{name: row.about[name] for name in ABOUT},
+            **_cell(board, row, shape),
+        }
+        for row in board.rows
+        for shape in board.shapes
+    ]
+
+
+def _asked(board: MqarBoard) -> dict[str, Any]:
+    names = ("vocab", "examples", "seed", "chance")
+    return {name: getattr(board, name) for name in names}
+
+
+def _cell(board: MqarBoard, row: Row, shape: Shape) -> dict[str, Any]:
+    first = board.rows[0]
+    against = None if row is first else difference(row, first, shape)
+    return {
+        **shape._asdict(),
+        **columns_of("accuracy", accuracy(row, shape)),
+        **columns_of("against_first", against),
+    }
+
+
 def markdown(board: MqarBoard) -> str:
     """The models; then accuracies and, where there are several, differences, a table a length."""
-    what, *details = heading(board)
+    what, *details = heading(_asked(board))
     models = [
-        [row.label, row.about["architecture"], f"{row.about['parameters']:,}", state(row)]
+        [row.label, row.about["architecture"], f"{row.about['parameters']:,}", state(row.about)]
         for row in board.rows
     ]
     parts = [
@@ -146,32 +179,17 @@ def _column(shape: Shape) -> str:
 
 
 def record(board: MqarBoard) -> dict[str, Any]:
-    """Everything as plain values."""
-    first = board.rows[0]
+    """Everything as plain values; what is not known is None."""
     return {
         "schema": SCHEMA,
-        "vocab": board.vocab,
-        "examples": board.examples,
-        "seed": board.seed,
-        "chance": board.chance,
+        **_asked(board),
         "versions": board.versions,
         "left_out": [shape._asdict() for shape in board.left_out],
         "models": [
             {
                 "label": row.label,
                 **row.about,
-                "cells": [
-                    {
-                        **shape._asdict(),
-                        **_record("accuracy", accuracy(row, shape)),
-                        **(
-                            {}
-                            if row is first
-                            else _record("against_first", difference(row, first, shape))
-                        ),
-                    }
-                    for shape in board.shapes
-                ],
+                "cells": [_cell(board, row, shape) for shape in board.shapes],
             }
             for row in board.rows
         ],
@@ -184,17 +202,19 @@ def as_json(board: MqarBoard) -> str:
 
 
 def write(board: MqarBoard, out: Path) -> list[Path]:
-    """Write `mqar.json`, `mqar.md`, `mqar.png` and `mqar.svg`; returns the files.
+    """Write `mqar.md`, `mqar.csv`, `mqar.json`, `mqar.png` and `mqar.svg`; returns the files.
 
     Raises:
         RunError: the folder cannot be written.
     """
+    from mom_eval.results.frames import as_frame
     from mom_eval.results.plot_files import write_report
     from mom_eval.results.plot_mqar import mqar_figure
 
-    texts = {"mqar.json": as_json(board), "mqar.md": markdown(board)}
-    return write_report(texts, {"mqar": mqar_figure(board)}, out)
-
-
-def _record(name: str, value: Interval) -> dict[str, float | None]:
-    return {name: value.value, f"{name}_low": value.low, f"{name}_high": value.high}
+    found = lines(board)
+    texts = {
+        "mqar.md": markdown(board),
+        "mqar.csv": as_csv(found).rstrip("\n"),
+        "mqar.json": as_json(board),
+    }
+    return write_report(texts, {"mqar": mqar_figure(as_frame(found))}, out)

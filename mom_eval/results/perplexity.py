@@ -1,7 +1,8 @@
-"""Bits per byte of one text by context length and by position: counts -> table, JSON, files."""
+"""Bits per byte of a text by context length and by position: counts -> table, CSV, JSON, files."""
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from mom_eval.results.markdown import escaped, grid, shown
 from mom_eval.results.statistics import Interval, ratio
+from mom_eval.results.table import as_csv, columns_of
 
 SCHEMA: Final = 1
 Floats = NDArray[np.float64]
@@ -91,24 +93,73 @@ def by_position(found: Perplexity) -> list[AtPosition]:
     ]
 
 
-def heading(found: Perplexity) -> list[str]:
-    """What was measured on what: the model, then the text and how much of it."""
-    spans, longest = len(found.bytes), found.lengths[-1]
-    text, tokenizer = found.about["text"], found.about["tokenizer"]
-    trained = f"trained at {found.training_length:,}" if found.training_length else None
-    details = [
-        f"{text['file']}",
-        f"{spans:,} {'spans' if spans > 1 else 'span'} of {longest:,} tokens",
-        f"{int(found.bytes.sum()):,} bytes",
-        f"tokenizer {tokenizer['id']}",
-        trained,
+def heading(about: Mapping[str, Any]) -> list[str]:
+    """What was measured on what, of a line: the model, then the text and how much of it."""
+    spans, trained = about["spans"], about["training_length"]
+    return [
+        f"Bits per byte of {about['label']}",
+        f"{about['text']}",
+        f"{spans:,} {'spans' if spans > 1 else 'span'} of {about['span_length']:,} tokens",
+        f"{about['bytes']:,} bytes",
+        f"tokenizer {about['tokenizer']}",
+        *([f"trained at {trained:,}"] if trained else []),
     ]
-    return [f"Bits per byte of {found.about['label']}", *filter(None, details)]
+
+
+def lines(found: Perplexity) -> list[dict[str, Any]]:
+    """A line a context length, then one a bin of positions; `by` says which.
+
+    What is not known, and what the other kind of line says, is None or not there.
+    """
+    # Where a line stands comes first.
+    about = _about(found) | dict.fromkeys(("by", "length", "first", "last"))
+    longest = found.lengths[-1]
+    return [
+        *(about | {"by": "length"} | _length_record(found, row) for row in by_length(found)),
+        *(
+            about | {"by": "position", "length": longest} | _position_record(row)
+            for row in by_position(found)
+        ),
+    ]
+
+
+def _about(found: Perplexity) -> dict[str, Any]:
+    return {
+        "label": found.about["label"],
+        "text": found.about["text"]["file"],
+        "tokenizer": found.about["tokenizer"]["id"],
+        "training_length": found.training_length,
+        "span_length": found.lengths[-1],
+        **_size(found),
+    }
+
+
+def _size(found: Perplexity) -> dict[str, int]:
+    counted = {"tokens": int(found.tokens.sum()), "bytes": int(found.bytes.sum())}
+    return {"spans": len(found.bytes), **counted}
+
+
+def _length_record(found: Perplexity, row: AtLength) -> dict[str, Any]:
+    return {
+        "length": row.length,
+        **columns_of("bits_per_byte", row.bits_per_byte),
+        **columns_of("change", row.change),
+        "change_against": found.lengths[0] if row.change else None,
+        "perplexity": row.perplexity if math.isfinite(row.perplexity) else None,
+    }
+
+
+def _position_record(row: AtPosition) -> dict[str, Any]:
+    return {
+        "first": row.first,
+        "last": row.last,
+        **columns_of("bits_per_byte", row.bits_per_byte),
+    }
 
 
 def markdown(found: Perplexity) -> str:
     """Two tables, by context length and by position."""
-    what, *details = heading(found)
+    what, *details = heading(_about(found))
     lengths = [
         [
             f"{row.length:,}",
@@ -147,26 +198,9 @@ def record(found: Perplexity) -> dict[str, Any]:
         "schema": SCHEMA,
         **found.about,
         "training_length": found.training_length,
-        "spans": len(found.bytes),
-        "tokens": int(found.tokens.sum()),
-        "bytes": int(found.bytes.sum()),
-        "lengths": [
-            {
-                "length": row.length,
-                **_record("bits_per_byte", row.bits_per_byte),
-                **_record("change", row.change),
-                "perplexity": row.perplexity if math.isfinite(row.perplexity) else None,
-            }
-            for row in by_length(found)
-        ],
-        "positions": [
-            {
-                "first": row.first,
-                "last": row.last,
-                **_record("bits_per_byte", row.bits_per_byte),
-            }
-            for row in by_position(found)
-        ],
+        **_size(found),
+        "lengths": [_length_record(found, row) for row in by_length(found)],
+        "positions": [_position_record(row) for row in by_position(found)],
     }
 
 
@@ -176,21 +210,18 @@ def as_json(found: Perplexity) -> str:
 
 
 def write(found: Perplexity, out: Path) -> list[Path]:
-    """Write `ppl.json`, `ppl.png` and `ppl.svg`; returns the files.
+    """Write `ppl.csv`, `ppl.json`, `ppl.png` and `ppl.svg`; returns the files.
 
     Raises:
         RunError: the folder cannot be written.
     """
+    from mom_eval.results.frames import as_frame
     from mom_eval.results.plot_files import write_report
     from mom_eval.results.plot_perplexity import perplexity_figure
 
-    texts = {"ppl.json": as_json(found)}
-    return write_report(texts, {"ppl": perplexity_figure(found)}, out)
-
-
-def _record(name: str, value: Interval | None) -> dict[str, float | None]:
-    ends = (value.value, value.low, value.high) if value else (None, None, None)
-    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
+    rows = lines(found)
+    texts = {"ppl.csv": as_csv(rows).rstrip("\n"), "ppl.json": as_json(found)}
+    return write_report(texts, {"ppl": perplexity_figure(as_frame(rows))}, out)
 
 
 def _ends(value: Interval) -> str:

@@ -1,19 +1,21 @@
 """Time and memory against length, a figure a batch; times of ops beside peer and floor."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
+import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from mom_eval.results import plot_style
-from mom_eval.results.bench import Bench, Measured, Row, heading
+from mom_eval.results.bench import heading, on_cpu, shown, size_text
+from mom_eval.results.plot_frame import Lines, measured, records
 from mom_eval.results.plot_style import Look
 
-_PHASES = {
+_PHASES: Final = {
     "model": {
         "prefill": ("A call over the whole prompt", "Prefill, tokens read"),
         "decode": ("One token more", "Decoding, tokens read before"),
@@ -24,54 +26,89 @@ _PHASES = {
     },
 }
 """Kind of benchmark -> phase -> what stands above its column, and below."""
-_LEAST_RANGE = 4.0
+_FILE: Final = "bench.csv"
+_ALIKE: Final = ("kind", "device", "dtype", "kernels", "random_weights", "versions", "peer")
+_SIZES: Final = ("batch", "length", "heads", "key")
+_SIDES: Final = ("", "peer_")
+"""What the columns of a side begin with."""
+_LEAST_RANGE: Final = 4.0
 """How many times its lower end an axis of times or bytes reaches to, at least."""
-_GAP = 0.06
+_GAP: Final = 0.06
 """Least distance of two labels, as a share of the panel's height."""
-_BAR = 0.36
-
-Value = Callable[[Measured], float | None]
+_BAR: Final = 0.36
 
 
 @style.context(plot_style.STYLE)
-def figures(bench: Bench) -> Mapping[str, Figure]:
-    """`bench`, or one figure a batch where there are several: `bench-batch-8`."""
-    if bench.kind == "op":
-        return {"bench": _op_figure(bench)}
-    batches = sorted({row.batch for row in bench.rows})
-    if len(batches) == 1:
-        return {"bench": _model_figure(bench, batches[0])}
-    return {f"bench-batch-{batch}": _model_figure(bench, batch) for batch in batches}
+def bench_figure(frame: pd.DataFrame) -> Figure:
+    """Of ops a pair of bars each; of models time above and memory below, a column a kind of work.
+
+    Args:
+        frame: what `pandas.read_csv` reads of `bench.csv`, or lines of it, or those of several such
+            files that were measured alike; of models those of one batch. Ops and models as in the
+            table.
+
+    Raises:
+        SettingError: it is none.
+    """
+    lines = _checked(frame)
+    if lines["kind"].iloc[0] == "op":
+        return _op_figure(lines)
+    return _model_figure(measured(lines, _FILE, alike=["batch"]), _looks(lines))
 
 
-def _model_figure(bench: Bench, batch: int) -> Figure:
-    """Time above, memory below; a column a phase."""
-    rows = [row for row in bench.rows if row.batch == batch]
-    looks = plot_style.model_looks(list(dict.fromkeys(row.work for row in bench.rows)))
-    figure = Figure(figsize=(11.2, 7.2), layout="constrained")
-    phases = _PHASES[bench.kind]
+@style.context(plot_style.STYLE)
+def figures(frame: pd.DataFrame) -> Mapping[str, Figure]:
+    """`bench`, or one figure a batch where there are several of models: `bench-batch-8`.
+
+    Args:
+        frame: as `bench_figure` takes it, with any batches.
+
+    Raises:
+        SettingError: it is none.
+    """
+    lines = _checked(frame)
+    batches = sorted(set(lines["batch"]))
+    if len(batches) == 1 or lines["kind"].iloc[0] == "op":
+        return {"bench": bench_figure(lines)}
+    looks, by_batch = _looks(lines), lines.groupby("batch")
+    return {f"bench-batch-{n}": _model_figure(by_batch.get_group(n), looks) for n in batches}
+
+
+def _checked(frame: pd.DataFrame) -> Lines:
+    sides = [f"{side}{name}" for side in _SIDES for name in ("ms", "peak_bytes", "note")]
+    return measured(
+        frame, _FILE, alike=_ALIKE, drawn=("work", "phase", *_SIZES, *sides, "floor_ms")
+    )
+
+
+def _looks(lines: Lines) -> Mapping[str, Look]:
+    return plot_style.model_looks(list(lines["work"].unique()))
+
+
+def _model_figure(lines: Lines, looks: Mapping[str, Look]) -> Figure:
+    """Time above, memory below; a column a phase that there is."""
+    about = records(lines)[0]
+    found, peer = set(lines["phase"]), about["peer"]
+    phases = {phase: words for phase, words in _PHASES[about["kind"]].items() if phase in found}
+    figure = Figure(figsize=(5.6 * len(phases), 7.2), layout="constrained")
     axes = figure.subplots(2, len(phases), squeeze=False)
     # On a CPU it is the process' own, with all that was held before.
-    held = "peak of the process, GiB" if "CPU" in bench.about["device"] else "peak memory, GiB"
-    values: tuple[tuple[str, Value], ...] = (
-        ("milliseconds a call", lambda side: side.ms),
-        (held, lambda side: side.peak_bytes and side.peak_bytes / 2**30),
-    )
-    for line, (unit, value) in zip(axes, values, strict=True):
+    held = "peak of the process, GiB" if on_cpu(about) else "peak memory, GiB"
+    values = (("milliseconds a call", "ms", 1), (held, "peak_bytes", 2**30))
+    for line, (label, column, unit) in zip(axes, values, strict=True):
         for axis, (phase, (_, below)) in zip(line, phases.items(), strict=True):
-            some = [row for row in rows if row.phase == phase]
-            _panel(axis, some, looks, value, bench.peer)
-            axis.set(xlabel=below, ylabel=unit)
+            _panel(axis, lines[lines["phase"] == phase], looks, column, unit, peer)
+            axis.set(xlabel=below, ylabel=label)
     for axis, (above, _) in zip(axes[0], phases.values(), strict=True):
         axis.set_title(above, loc="left")
-    what, *details = heading(bench)
-    sequences = "1 sequence" if batch == 1 else f"{batch} sequences"
+    what, *details = heading(about)
+    sequences = "1 sequence" if about["batch"] == 1 else f"{about['batch']} sequences"
     plot_style.headed(figure, f"{what} by length, {sequences}", details, synthetic=False)
     return figure
 
 
 def _panel(
-    axis: Axes, rows: Sequence[Row], looks: Mapping[str, Look], value: Value, peer: str | None
+    axis: Axes, lines: Lines, looks: Mapping[str, Look], column: str, unit: float, peer: str | None
 ) -> None:
     """A line a model, its peer's dashed; the names at the lines' right ends."""
     axis.grid(axis="y")
@@ -79,23 +116,34 @@ def _panel(
     axis.set_yscale("log")
     ends = []
     for name, look in looks.items():
-        mine = sorted((row for row in rows if row.work == name), key=lambda row: row.length)
-        sides = ((name, lambda row: row.ours), (f"{name}, {peer}", lambda row: row.peer))
-        for label, side in sides:
-            points = _points(mine, side, value)
-            if points:
-                theirs: dict[str, Any] = {"ls": "--", "mfc": "white"} if label != name else {}
-                axis.plot(
-                    *zip(*points, strict=True),
-                    ms=4,
-                    lw=1.3,
-                    **plot_style.line_style(look) | theirs,
-                )
-                ends.append((points[-1], _ended(label, mine, side), look.color))
-    lengths = sorted({row.length for row in rows})
+        mine = lines[lines["work"] == name].sort_values("length", kind="stable")
+        for side in _SIDES:
+            known = mine[mine[f"{side}{column}"] > 0]
+            if known.empty:
+                continue
+            lengths, values = known["length"], known[f"{side}{column}"] / unit
+            theirs: dict[str, Any] = {"ls": "--", "mfc": "white"} if side else {}
+            axis.plot(lengths, values, ms=4, lw=1.3, **plot_style.line_style(look) | theirs)
+            label = _ended(f"{name}, {peer}" if side else name, mine, side)
+            ends.append(((lengths.iloc[-1], values.iloc[-1]), label, look.color))
     if not ends:
         axis.text(0.5, 0.5, "not measured", transform=axis.transAxes, ha="center", color="#7a7a7a")
+        axis.set(xticks=[], yticks=[])
+        axis.minorticks_off()
         return
+    _scale(axis, sorted(set(lines["length"])))
+    _name(axis, ends)
+
+
+def _ended(label: str, lines: Lines, side: str) -> str:
+    """The name at a line's end, and why it ends there if it should go on."""
+    last = records(lines)[-1]
+    text, ms, note = plot_style.shown_name(label), last[f"{side}ms"], last[f"{side}note"]
+    return f"{text}: {shown(ms, note)}" if ms is None and note else text
+
+
+def _scale(axis: Axes, lengths: Sequence[int]) -> None:
+    """Ticks that can be read, and limits that leave room for names on the right."""
     step = 1 if len(lengths) <= 8 else 2
     axis.set_xticks(lengths[::step], [_short(length) for length in lengths[::step]])
     axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
@@ -109,22 +157,6 @@ def _panel(
     span = max(lengths[-1] / lengths[0], 2)
     # The names need that much of the panel.
     axis.set_xlim(lengths[0] / span**0.05, lengths[-1] * span**0.8)
-    _name(axis, ends)
-
-
-def _points(
-    rows: Sequence[Row], side: Callable[[Row], Measured | None], value: Value
-) -> list[tuple[int, float]]:
-    found = [(row.length, side(row)) for row in rows]
-    known = [(length, value(one)) for length, one in found if one is not None]
-    return [(length, number) for length, number in known if number]
-
-
-def _ended(label: str, rows: Sequence[Row], side: Callable[[Row], Measured | None]) -> str:
-    """The name at a line's end, and why it ends there if it should go on."""
-    last = side(rows[-1])
-    text = plot_style.shown_name(label)
-    return f"{text}: {last.shown}" if last is not None and last.ms is None else text
 
 
 def _short(length: int) -> str:
@@ -149,6 +181,7 @@ def _name(axis: Axes, ends: Sequence[tuple[tuple[int, float], str, str]]) -> Non
         places[-1][0] = 1.0
         for above, below in zip(places[::-1], places[-2::-1], strict=False):
             below[0] = min(below[0], above[0] - _GAP)
+    leader = {"arrowstyle": "-", "relpos": (0.0, 0.5), "lw": 0.5, "alpha": 0.5}
     right = to_axes.transform(axis.transData.transform((max(e[0][0] for e in ends), low)))[0]
     for height, point, text, color in places:
         axis.annotate(
@@ -159,36 +192,39 @@ def _name(axis: Axes, ends: Sequence[tuple[tuple[int, float], str, str]]) -> Non
             color=color,
             fontsize=8,
             va="center",
-            arrowprops={"arrowstyle": "-", "color": color, "lw": 0.5, "alpha": 0.5},
+            # To the name's left end: on the way to its middle may stand other names.
+            arrowprops=leader | {"color": color},
         )
 
 
-def _op_figure(bench: Bench) -> Figure:
+def _op_figure(lines: Lines) -> Figure:
     """A pair of bars an op and shape, the floor as a line across ours."""
-    rows = bench.rows
-    figure = Figure(figsize=(8.4, 1.6 + 0.45 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(8.4, 1.6 + 0.45 * len(lines)), layout="constrained")
     axis = figure.subplots()
-    for place, row in enumerate(rows):
-        sides = ((row.ours, plot_style.MODEL, -_BAR), (row.peer, plot_style.GREY, 0.0))
+    ops = records(lines)
+    for place, op in enumerate(ops):
+        sides = (("", plot_style.MODEL, -_BAR), ("peer_", plot_style.GREY, 0.0))
         for side, color, shift in sides:
-            if side is not None:
-                axis.barh(place + shift, side.ms or 0.0, _BAR, align="edge", color=color)
+            ms, note = op[f"{side}ms"], op[f"{side}note"]
+            if ms is not None or note:
+                at = place + shift
+                axis.barh(at, ms or 0.0, _BAR, align="edge", color=color)
                 axis.annotate(
-                    side.shown,
-                    (side.ms or 0.0, place + shift + _BAR / 2),
+                    shown(ms, note),
+                    (ms or 0.0, at + _BAR / 2),
                     xytext=(3, 0),
                     textcoords="offset points",
                     va="center",
                     fontsize=8,
                 )
-        axis.plot([row.floor_ms] * 2, [place - _BAR, place], color="black", lw=1.5)
-    axis.set_yticks(range(len(rows)), [f"{row.work}\n{row.size}" for row in rows], fontsize=8)
+        axis.plot([op["floor_ms"]] * 2, [place - _BAR, place], color="black", lw=1.5)
+    sizes = [size_text(*(op[name] for name in _SIZES)) for op in ops]
+    names = [f"{op['work']}\n{size}" for op, size in zip(ops, sizes, strict=True)]
+    axis.set_yticks(range(len(ops)), names, fontsize=8)
     axis.invert_yaxis()
-    axis.set_xlim(
-        0, 1.12 * max(side.ms or 0 for row in rows for side in (row.ours, row.peer) if side)
-    )
-    peer = f", grey: {bench.peer}" if bench.peer else ""
+    axis.set_xlim(0, 1.12 * lines[["ms", "peer_ms", "floor_ms"]].max(axis=None))
+    peer = f", grey: {ops[0]['peer']}" if ops[0]["peer"] else ""
     axis.set_xlabel(f"milliseconds (blue: ours{peer}, black: floor)")
-    what, *details = heading(bench)
+    what, *details = heading(ops[0])
     plot_style.headed(figure, what, details, synthetic=False)
     return figure

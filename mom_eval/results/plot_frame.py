@@ -1,5 +1,6 @@
-"""What the plots of leaderboards ask of the table that `load_leaderboard` gives."""
+"""What plots ask of their tables: of `load_leaderboard`'s, and of a file that a command wrote."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -22,13 +23,8 @@ def checked(frame: pd.DataFrame, *free: str) -> Lines:
     Raises:
         SettingError: it is none.
     """
-    missing = [name for name in FIELDS if name not in frame]
-    if missing:
-        raise SettingError(
-            f"the table has no column {missing[0]}; give what mom_eval.load_leaderboard returns,"
-            " or lines of it"
-        )
-    lines: Lines = frame[frame["kind"] != "published"] if free else frame
+    lines = _complete(frame, FIELDS, "mom_eval.load_leaderboard returns")
+    lines = lines[lines["kind"] != "published"] if free else lines
     if LM_EVAL_SCORE in set(lines["metric"]):
         raise SettingError("lm-eval's own tasks are not drawn: their metrics share no axis")
     some(lines.dropna(subset="value"), "score that this plot could show; keep more lines")
@@ -43,6 +39,61 @@ def checked(frame: pd.DataFrame, *free: str) -> Lines:
             " plot; keep the lines of one, as table[table['board'] == table['board'].iloc[0]]"
         )
     return lines
+
+
+def measured(
+    frame: pd.DataFrame,
+    file: str,
+    *,
+    alike: Sequence[str],
+    once: Sequence[str] = (),
+    drawn: Sequence[str] = (),
+) -> Lines:
+    """The table, if it is that of one measurement.
+
+    Args:
+        frame: what `pandas.read_csv` reads of the file, or lines of it.
+        file: its name.
+        alike: columns in which all lines must agree.
+        once: columns by which lines are told apart.
+        drawn: the other columns that the plot needs.
+
+    Raises:
+        SettingError: a column is missing, there is no line, or lines may not share a plot.
+    """
+    lines = _complete(frame, (*alike, *once, *drawn), f"pandas.read_csv reads of {file}")
+    some(lines, "line that this plot could show; keep more lines")
+    differ = [name for name in alike if lines[name].nunique(dropna=False) > 1]
+    if differ:
+        raise SettingError(
+            f"the table holds lines that differ in {', '.join(differ)} and would share a plot; keep"
+            f" those of one, as table[table['{differ[0]}'] == table['{differ[0]}'].iloc[0]]"
+        )
+    if once and lines.duplicated([*once]).any():
+        raise SettingError(
+            f"the table has two lines of the same {', '.join(once)}; drop one of them, or change"
+            f" its {once[0]}"
+        )
+    return lines
+
+
+def _complete(frame: pd.DataFrame, names: Sequence[str], source: str) -> Lines:
+    """The table, if it has these columns.
+
+    Raises:
+        SettingError: one is missing.
+    """
+    missing = [name for name in names if name not in frame]
+    if missing:
+        raise SettingError(
+            f"the table has no column {missing[0]}; give what {source}, or lines of it"
+        )
+    return frame
+
+
+def records(lines: Lines) -> list[dict[str, Any]]:
+    """Lines as plain values; what is missing is None."""
+    return lines.astype(object).where(lines.notna(), None).to_dict("records")
 
 
 def some(lines: Lines, what: str) -> Lines:

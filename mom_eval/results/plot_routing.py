@@ -1,39 +1,60 @@
 """What each memory takes: a panel a layer, memories by kinds of tokens, with the memories' load."""
 
 import math
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
+import pandas as pd
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from mom_eval.results import plot_style
-from mom_eval.results.routing import Layer, Routing, heading, summary
+from mom_eval.results.plot_frame import Lines, measured, records
+from mom_eval.results.routing import heading
 
-_COLUMNS = 4
-_LIMIT = 2.0
+_COLUMNS: Final = 4
+_LIMIT: Final = 2.0
 """Doublings at which the colours end."""
-_COLORS = "PuOr_r"
+_COLORS: Final = "PuOr_r"
 
 
 @style.context(plot_style.STYLE)
-def routing_figure(found: Routing) -> Figure:
-    """Over chance in colour, with a dot where the interval leaves chance out; load as bars."""
-    layers = {index: summary(counts) for index, counts in found.layers.items()}
-    memories = max(len(layer.load) for layer in layers.values())
+def routing_figure(frame: pd.DataFrame) -> Figure:
+    """Over chance in colour, with a dot where the interval leaves chance out; load as bars.
+
+    Args:
+        frame: what `pandas.read_csv` reads of `routing.csv`, or lines of it. Layers, memories and
+            kinds as in the table.
+
+    Raises:
+        SettingError: it is none.
+    """
+    lines = measured(
+        frame,
+        "routing.csv",
+        alike=("label", "synthetic", "details", "questions"),
+        once=("layer", "memory", "kind"),
+        drawn=(
+            *("documents", "tokens", "top_k", "memories", "load", "load_low", "load_high"),
+            *("over_chance", "over_chance_low", "over_chance_high"),
+        ),
+    )
+    layers, kinds = list(lines["layer"].unique()), list(lines["kind"].unique())
     columns = min(_COLUMNS, len(layers))
-    lines = math.ceil(len(layers) / columns)
-    size = max(3.1 * columns, 8.4), lines * (0.17 * memories + 0.45) + 1.9
+    rows = math.ceil(len(layers) / columns)
+    memories = lines.groupby("layer")["memory"].nunique().max()
+    size = max(3.1 * columns, 8.4), rows * (0.17 * memories + 0.45) + 1.9
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(lines, 2 * columns, squeeze=False, width_ratios=[3, 1] * columns)
-    image = None
-    for place, (index, layer) in enumerate(layers.items()):
-        line, column = divmod(place, columns)
-        heat, bars = axes[line, 2 * column], axes[line, 2 * column + 1]
-        image = _heat(heat, layer, list(found.kinds))
-        _bars(bars, layer, max(max(one.value for one in x.load) for x in layers.values()))
-        heat.set_title(f"layer {index}", loc="left")
+    axes = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[3, 1] * columns)
+    for place, layer in enumerate(layers):
+        row, column = divmod(place, columns)
+        heat, bars = axes[row, 2 * column], axes[row, 2 * column + 1]
+        own = lines[lines["layer"] == layer]
+        _heat(heat, own, kinds)
+        _bars(bars, own.drop_duplicates("memory"), lines["load"].max())
+        heat.set_title(f"layer {layer}", loc="left")
         below = place + columns < len(layers)
         heat.tick_params(labelbottom=not below)
         bars.tick_params(labelbottom=not below)
@@ -41,48 +62,49 @@ def routing_figure(found: Routing) -> Figure:
             bars.set_xlabel("load, %")
     for axis in axes.flat[2 * len(layers) :]:
         axis.axis("off")
-    if image is not None:
-        _key(figure, image, axes)
-    what, *details = heading(found)
-    plot_style.headed(figure, what, details, synthetic=found.synthetic)
+    _key(figure, axes)
+    about = records(lines)[0]
+    what, *details = heading(about)
+    plot_style.headed(figure, what, details, synthetic=about["synthetic"])
     return figure
 
 
-def _heat(axis: Axes, layer: Layer, kinds: list[str]) -> AxesImage:
+def _heat(axis: Axes, lines: Lines, kinds: Sequence[str]) -> None:
     """[M, K] in colour: doublings over chance."""
-    values = np.full((len(layer.lifts), len(kinds)), np.nan)
-    for m, row in enumerate(layer.lifts):
-        for place, one in enumerate(row):
-            if one is None:
-                continue
-            values[m, place] = math.log2(one.value) if one.value else -math.inf
-            if one.low is not None and one.high is not None and not one.low <= 1 <= one.high:
-                dark = abs(values[m, place]) > _LIMIT / 2
-                axis.plot(place, m, ".", color="white" if dark else "black", ms=3)
+    memories = list(lines["memory"].unique())
+    values = np.full((len(memories), len(kinds)), np.nan)
+    for line in lines.dropna(subset="over_chance").itertuples():
+        place, m = kinds.index(line.kind), memories.index(line.memory)
+        values[m, place] = math.log2(line.over_chance) if line.over_chance else -math.inf
+        # Where no interval is known, both are false.
+        if line.over_chance_low > 1 or line.over_chance_high < 1:
+            dark = abs(values[m, place]) > _LIMIT / 2
+            axis.plot(place, m, ".", color="white" if dark else "black", ms=3)
     axis.set_facecolor("#e4e4e4")
-    image = axis.imshow(
+    axis.imshow(
         np.clip(values, -_LIMIT, _LIMIT), cmap=_COLORS, vmin=-_LIMIT, vmax=_LIMIT, aspect="auto"
     )
     axis.set_xticks(range(len(kinds)), kinds, rotation=90)
-    axis.set_yticks(range(len(values)), [f"m{m}" for m in range(len(values))])
+    axis.set_yticks(range(len(memories)), [f"m{memory}" for memory in memories])
     axis.tick_params(length=0, labelsize=8)
-    return image
 
 
-def _bars(axis: Axes, layer: Layer, largest: float) -> None:
+def _bars(axis: Axes, memories: Lines, largest: float) -> None:
     """Each memory's load, beside its row; the line is the load of all alike."""
-    for m, one in enumerate(layer.load):
-        axis.barh(m, 100 * one.value, height=0.7, color=plot_style.MODEL)
-        if one.low is not None and one.high is not None:
-            axis.plot([100 * one.low, 100 * one.high], [m, m], color="black", lw=0.9)
-    axis.axvline(100 / len(layer.load), color=plot_style.GREY, ls=":", lw=1)
+    rows = np.arange(len(memories))
+    axis.barh(rows, 100 * memories["load"], height=0.7, color=plot_style.MODEL)
+    ends = 100 * memories["load_low"], 100 * memories["load_high"]
+    axis.plot(ends, [rows, rows], color="black", lw=0.9)
+    axis.axvline(100 / memories["memories"].iloc[0], color=plot_style.GREY, ls=":", lw=1)
     axis.set_xlim(0, 100 * largest * 1.1)
-    axis.set_ylim(len(layer.load) - 0.5, -0.5)
+    axis.set_ylim(len(rows) - 0.5, -0.5)
     axis.tick_params(labelsize=8)
     axis.set_yticks([])
 
 
-def _key(figure: Figure, image: AxesImage, axes: np.ndarray) -> None:
+def _key(figure: Figure, axes: np.ndarray) -> None:
+    """What the colours mean, which are the same in all panels."""
+    (image,) = axes[0, 0].images
     bar = figure.colorbar(image, ax=axes, shrink=0.8, aspect=30, pad=0.01, extend="both")
     bar.set_ticks([-2, -1, 0, 1, 2], labels=["¼", "½", "1", "2", "4"])
     bar.set_label(

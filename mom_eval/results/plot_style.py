@@ -72,9 +72,9 @@ def line_style(look: Look) -> dict[str, Any]:
     return {"color": look.color, "marker": look.marker, "ls": look.line, "mfc": face}
 
 
-def shown_name(name: str, width: int = 30) -> str:
-    """A name on one line and no wider than a plot can bear."""
-    text = shorten("".join(c if c.isprintable() else " " for c in name), 200)
+def shown_name(name: object, width: int = 30) -> str:
+    """A name on one line and no wider than a plot can bear; of a CSV file it may be a number."""
+    text = shorten("".join(c if c.isprintable() else " " for c in str(name)), 200)
     return text if len(text) <= width else f"{text[: width // 2 - 1]}…{text[-width // 2 :]}"
 
 

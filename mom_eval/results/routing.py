@@ -1,7 +1,8 @@
-"""What a router did, layer by layer: counts -> shares with intervals, table, JSON, files."""
+"""What a router did, layer by layer: counts -> shares with intervals, table, CSV, JSON, files."""
 
 import json
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from mom_eval.results.markdown import escaped, grid, shown
 from mom_eval.results.statistics import Interval, lift, ratio, share_of
+from mom_eval.results.table import as_csv, columns_of
 
 SCHEMA: Final = 1
 Floats = NDArray[np.float64]
@@ -105,22 +107,74 @@ def summary(counts: LayerCounts) -> Layer:
     )
 
 
-def heading(found: Routing) -> list[str]:
-    """What was looked at: the model, then what it read."""
-    one = next(iter(found.layers.values()))
-    tokens, documents = int(one.tokens.sum()), len(one.tokens)
+def heading(about: Mapping[str, Any]) -> list[str]:
+    """What was looked at, of a line: the model, then what it read."""
     return [
-        f"Routing of {found.about['label']}",
-        *found.details,
-        f"{found.questions:,} questions on {documents:,} documents",
-        f"{tokens:,} tokens",
-        f"{one.top_k} of {one.chosen.shape[1]} memories a token",
+        f"Routing of {about['label']}",
+        about["details"],
+        f"{about['questions']:,} questions on {about['documents']:,} documents",
+        f"{about['tokens']:,} tokens",
+        f"{about['top_k']} of {about['memories']} memories a token",
     ]
+
+
+def lines(found: Routing) -> list[dict[str, Any]]:
+    """A line a layer, memory and kind of tokens. Shares are from 0 to 1; what is not known is None.
+
+    What is said of a layer stands in all its lines, and a memory's load in all of the memory's.
+    """
+    return [
+        line
+        for index, counts in found.layers.items()
+        for line in _layer_lines(found, index, counts)
+    ]
+
+
+def _about(found: Routing) -> dict[str, Any]:
+    return {
+        "label": found.about["label"],
+        "synthetic": found.synthetic,
+        "details": ", ".join(found.details),
+        "questions": found.questions,
+    }
+
+
+def _layer_about(index: int, counts: LayerCounts) -> dict[str, Any]:
+    return {
+        "layer": index,
+        "memories": counts.chosen.shape[1],
+        "top_k": counts.top_k,
+        "documents": len(counts.tokens),
+        "tokens": int(counts.tokens.sum()),
+    }
+
+
+def _layer_lines(found: Routing, index: int, counts: LayerCounts) -> Iterator[dict[str, Any]]:
+    layer = summary(counts)
+    about = {
+        **_about(found),
+        **_layer_about(index, counts),
+        "load_entropy_bits": layer.load_entropy,
+        **columns_of("router_entropy_bits", layer.router_entropy),
+        **columns_of("set_changes", layer.changes),
+        "chance": layer.chance,
+    }
+    sizes = counts.of_kind.sum(0)
+    for memory, (load, lifts) in enumerate(zip(layer.load, layer.lifts, strict=True)):
+        for kind, size, over_chance in zip(found.kinds, sizes, lifts, strict=True):
+            yield {
+                **about,
+                "memory": memory,
+                **columns_of("load", load),
+                "kind": kind,
+                "kind_tokens": int(size),
+                **columns_of("over_chance", over_chance),
+            }
 
 
 def markdown(found: Routing) -> str:
     """Two tables: each layer's balance, and what kinds of tokens each memory takes."""
-    what, *details = heading(found)
+    what, *details = heading(_about(found) | _layer_about(*next(iter(found.layers.items()))))
     layers = {index: summary(counts) for index, counts in found.layers.items()}
     memories = max(len(layer.load) for layer in layers.values())
     head = ["Layer", *(f"m{m}, %" for m in range(memories))]
@@ -168,11 +222,7 @@ def record(found: Routing) -> dict[str, Any]:
 def _layer_record(index: int, found: Routing, counts: LayerCounts) -> dict[str, Any]:
     layer = summary(counts)
     return {
-        "layer": index,
-        "memories": len(layer.load),
-        "top_k": counts.top_k,
-        "documents": len(counts.tokens),
-        "tokens": int(counts.tokens.sum()),
+        **_layer_about(index, counts),
         "load": [_record(one) for one in layer.load],
         "load_entropy_bits": layer.load_entropy,
         "router_entropy_bits": _record(layer.router_entropy),
@@ -195,16 +245,18 @@ def as_json(found: Routing) -> str:
 
 
 def write(found: Routing, out: Path) -> list[Path]:
-    """Write `routing.json`, `routing.png` and `routing.svg`; returns the files.
+    """Write `routing.csv`, `routing.json`, `routing.png` and `routing.svg`; returns the files.
 
     Raises:
         RunError: the folder cannot be written.
     """
+    from mom_eval.results.frames import as_frame
     from mom_eval.results.plot_files import write_report
     from mom_eval.results.plot_routing import routing_figure
 
-    texts = {"routing.json": as_json(found)}
-    return write_report(texts, {"routing": routing_figure(found)}, out)
+    rows = lines(found)
+    texts = {"routing.csv": as_csv(rows).rstrip("\n"), "routing.json": as_json(found)}
+    return write_report(texts, {"routing": routing_figure(as_frame(rows))}, out)
 
 
 def _record(value: Interval) -> dict[str, float | None]:

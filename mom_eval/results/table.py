@@ -66,13 +66,26 @@ def lines(boards: Iterable[Board]) -> Iterator[dict[str, Any]]:
                 yield _line(board, row, column, cell)
 
 
-def as_csv(lines: Iterable[dict[str, Any]], fields: Sequence[str]) -> str:
-    """Lines under a line of their fields, with an apostrophe before what would be a formula."""
+def as_csv(lines: Iterable[dict[str, Any]], fields: Sequence[str] = ()) -> str:
+    """Lines under a line of their fields, with an apostrophe before what would be a formula.
+
+    Args:
+        lines: what is None, or not there, is left empty.
+        fields: in their order; none: all that a line has, as they first come.
+    """
+    rows = list(lines)
     out = StringIO()
-    writer = DictWriter(out, fields, lineterminator="\n")
+    names = fields or list(dict.fromkeys(name for row in rows for name in row))
+    writer = DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _defused(value) for name, value in line.items()} for line in lines)
+    writer.writerows({name: _defused(value) for name, value in row.items()} for row in rows)
     return out.getvalue()
+
+
+def columns_of(name: str, value: Interval | None) -> dict[str, float | None]:
+    """A score as three columns: `name`, `name_low`, `name_high`; without one they are None."""
+    ends = (value.value, value.low, value.high) if value else (None, None, None)
+    return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
 
 
 def json(boards: Sequence[Board]) -> dict[str, Any]:

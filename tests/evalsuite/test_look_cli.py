@@ -32,7 +32,7 @@ def test_ppl(tiny_mom, text, tmp_path):
     assert [row["length"] for row in kept["lengths"]] == [16, 64]
     assert kept == json.loads((tmp_path / "out" / "ppl.json").read_text("utf-8"))
     written = [line.rsplit("/", 1)[1] for line in table.stderr.splitlines()]
-    assert written == ["ppl.json", "ppl.png", "ppl.svg"]
+    assert written == ["ppl.csv", "ppl.json", "ppl.png", "ppl.svg"]
 
 
 def test_routing(tiny_mom, tmp_path):
@@ -44,7 +44,7 @@ def test_routing(tiny_mom, tmp_path):
     assert [layer["layer"] for layer in kept["layers"]] == [0, 1]
     assert kept == json.loads((tmp_path / "out" / "routing.json").read_text("utf-8"))
     written = [line.rsplit("/", 1)[1] for line in table.stderr.splitlines()]
-    assert written == ["routing.json", "routing.png", "routing.svg"]
+    assert written == ["routing.csv", "routing.json", "routing.png", "routing.svg"]
 
 
 PPL = {

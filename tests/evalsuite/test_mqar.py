@@ -177,7 +177,7 @@ def test_the_command(folder, tmp_path):
     assert [model["label"] for model in kept["models"]] == ["a", "b"]
     assert kept == json.loads((tmp_path / "out" / "mqar.json").read_text("utf-8"))
     written = [line.rsplit("/", 1)[1] for line in table.stderr.splitlines()]
-    assert written == ["mqar.json", "mqar.md", "mqar.png", "mqar.svg"]
+    assert written == ["mqar.md", "mqar.csv", "mqar.json", "mqar.png", "mqar.svg"]
     wrong = CliRunner().invoke(main, [*words, "--seed", "-1"])
     assert wrong.exit_code == 1
     assert wrong.stderr.startswith("Error: --seed -1 is too small")

@@ -2,11 +2,16 @@
 
 import json
 from csv import DictReader
-from io import StringIO
+from dataclasses import replace
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
-from mom_eval.results.bench import Bench, Measured, Row, as_json, csv, markdown, write
+from mom_eval.results.bench import Bench, Measured, Row, as_json, lines, markdown, write
+from mom_eval.results.frames import as_frame
+from mom_eval.results.plot_bench import figures
+from tests.results.test_plot import overlapping
 
 ABOUT = {
     "device": "NVIDIA H200",
@@ -26,8 +31,7 @@ def row(length: int, ours: Measured, peer: Measured | None, phase: str = "prefil
     )
 
 
-@pytest.fixture
-def bench() -> Bench:
+def new_bench() -> Bench:
     ours = Measured(ms=10.0, first_s=1.5, peak_bytes=3 << 30)
     rows = [
         row(1024, ours, Measured(ms=25.0, peak_bytes=5 << 30)),
@@ -37,6 +41,11 @@ def bench() -> Bench:
     ]
     rates = {"flops": 6.83e14, "bytes": 4.22e12}
     return Bench(kind="model", rows=rows, peer="fla", rates=rates, about=ABOUT)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return new_bench()
 
 
 def test_ratios_and_speeds():
@@ -49,22 +58,25 @@ def test_ratios_and_speeds():
 
 def test_table(bench):
     text = markdown(bench)
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[4:10]]
-    found = [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+    head, _, *cells = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[4:10]
+    )
+    found = [dict(zip(head, line, strict=True)) for line in cells]
     assert [one["ms"] for one in found] == ["10.0", "160", "out of memory", "0.250"]
     assert [one["fla, ms"] for one in found] == ["25.0", "fails here", "50.0", "wrong here"]
     assert [one["fla / ours"] for one in found] == ["2.50", "-", "-", "-"]
     assert [one["Ours / floor"] for one in found] == ["2.5", "40.0", "-", "0.1"]
     assert [one["Tokens/s"] for one in found] == ["819,200", "102,400", "-", "32,000"]
     assert found[0]["Peak, MiB"] == "3,072"
-    assert "fla, s" not in lines[0], "a column that says nothing is left out"
+    assert "fla, s" not in head, "a column that says nothing is left out"
     assert "- fails here: no kernel for sm_90" in text
     assert "683 TFLOP/s" in text
     assert "random weights, torch 2.11, triton 3.6, flash-linear-attention 0.6.0" in text
 
 
-def test_csv_and_json_hold_every_row(bench):
-    rows = list(DictReader(StringIO(csv(bench))))
+def test_csv_and_json_hold_every_row(bench, tmp_path):
+    write(bench, tmp_path)
+    rows = list(DictReader((tmp_path / "bench.csv").read_text("utf-8").splitlines()))
     assert [one["peer_note"] for one in rows] == [
         "",
         "fails here: no kernel for sm_90",
@@ -89,18 +101,30 @@ def test_files_and_plots(bench, tmp_path):
 
 
 def drawn(bench, stem="bench"):
-    from mom_eval.results.plot_bench import figures
-
-    return figures(bench)[stem]
+    return figures(as_frame(lines(bench)))[stem]
 
 
 def test_a_plot_has_a_line_a_side_and_names_at_their_ends(bench):
     time = drawn(bench).axes[0]
-    lines = [(list(line.get_xdata()), list(line.get_ydata())) for line in time.lines]
-    assert lines == [([1024, 2048], [10.0, 160.0]), ([1024, 4096], [25.0, 50.0])]
+    points = [(list(line.get_xdata()), list(line.get_ydata())) for line in time.lines]
+    assert points == [([1024, 2048], [10.0, 160.0]), ([1024, 4096], [25.0, 50.0])]
     names = {text.get_text() for text in time.texts}
     assert names == {"mom-340m: out of memory", "mom-340m, fla"}
     assert (time.get_xscale(), time.get_yscale()) == ("log", "log")
+
+
+def test_no_name_is_struck_by_the_way_to_another(bench):
+    bench.rows[:] = [
+        replace(row(1024, Measured(ms=10.0), Measured(ms=10.0)), work=f"model-{n}")
+        for n in range(4)
+    ]
+    figure = drawn(bench)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    names = figure.axes[0].texts
+    assert len(names) == 8
+    left = min(Text.get_window_extent(name, canvas.get_renderer()).x0 for name in names)
+    assert max(name.arrow_patch.get_window_extent().x1 for name in names) < left + 1
 
 
 def test_what_hardly_differs_looks_so(bench):
@@ -110,11 +134,18 @@ def test_what_hardly_differs_looks_so(bench):
     assert high / low > 3.9
 
 
-def test_a_figure_a_batch(bench):
-    from mom_eval.results.plot_bench import figures
+def test_what_was_not_measured_is_an_empty_panel(bench):
+    figure = drawn(bench)
+    memory = figure.axes[3]
+    assert [text.get_text() for text in memory.texts] == ["not measured"]
+    assert [*memory.get_xticks(), *memory.get_xticks(minor=True)] == []
+    assert [*memory.get_yticks(), *memory.get_yticks(minor=True)] == []
+    assert overlapping(figure) == []
 
+
+def test_a_figure_a_batch(bench):
     bench.rows.append(row(1024, Measured(ms=1.0), None, batch=1))
-    found = figures(bench)
+    found = figures(as_frame(lines(bench)))
     assert set(found) == {"bench-batch-1", "bench-batch-8"}
     assert "1 sequence" in found["bench-batch-1"].get_suptitle()
 
@@ -145,3 +176,11 @@ def test_a_plot_of_ops(bench):
     (axis,) = figure.axes
     assert [bar.get_width() for bar in axis.patches] == [0.3, 0.9]
     assert [text.get_text() for text in axis.texts] == ["0.300", "0.900"]
+
+
+def test_a_plot_of_ops_that_all_fail_shows_their_floors(bench):
+    op = {"phase": "op", "heads": 16, "key": 128}
+    rows = [row(2048, Measured(note="out of memory"), None, **op)]
+    (axis,) = drawn(Bench(kind="op", rows=rows, peer=None, rates=bench.rates, about=ABOUT)).axes
+    assert [text.get_text() for text in axis.texts] == ["out of memory"]
+    assert axis.get_xlim()[1] > rows[0].floor_ms

@@ -8,8 +8,14 @@ import pytest
 
 import mom_eval
 from mom_eval.errors import RunError
+from mom_eval.results import bench, mqar, perplexity, routing
+from mom_eval.results.frames import as_frame
 from tests.results.conftest import make_run
 from tests.results.folders import write_model, write_run
+from tests.results.test_bench import new_bench
+from tests.results.test_plot_look import perplexity as new_perplexity
+from tests.results.test_plot_look import routes
+from tests.results.test_plot_mqar import new_board
 
 DOCS = Path(__file__).parents[2] / "docs" / "python.md"
 
@@ -26,6 +32,15 @@ def folder(tmp_path):
     }
     write_model(tmp_path / "runs", "gdn", {"fda": [0, 0, 1, 0] * 10, "nq": [0] * 9}, info=info)
     return tmp_path / "runs"
+
+
+OTHERS = (
+    (mqar, new_board()),
+    (perplexity, new_perplexity(3)),
+    (routing, routes(2, 4)),
+    (bench, new_bench()),
+)
+"""What `mqar`, `ppl`, `routing` and `bench` find."""
 
 
 def test_every_line_of_every_run_is_there_once(folder):
@@ -96,6 +111,8 @@ def test_no_run_is_one_sentence(tmp_path):
 
 def test_the_examples_of_the_documentation_run(folder, monkeypatch, capsys):
     monkeypatch.chdir(folder.parent)
+    for module, found in OTHERS:
+        module.write(found, folder.parent / "out")
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     names: dict = {}
     exec("".join(blocks), names)
@@ -105,12 +122,13 @@ def test_the_examples_of_the_documentation_run(folder, monkeypatch, capsys):
     drawn = [axis.get_title(loc="left") for axis in names["figure"].axes if axis.axison]
     assert drawn == ["FDA (n = 40)"]
     assert {path.name for path in folder.parent.iterdir()} == {
-        *("runs", "scores.png", "f1-scores-paper-2048-local.svg")
+        *("runs", "out", "scores.png", "f1-scores-paper-2048-local.svg", "mqar-64.png")
     }
 
 
 def test_the_documentation_names_every_column(folder):
     text = DOCS.read_text("utf-8")
-    tables = (*mom_eval.load_runs(folder), mom_eval.load_leaderboard(folder))
+    tables = [*mom_eval.load_runs(folder), mom_eval.load_leaderboard(folder)]
+    tables += [as_frame(module.lines(found)) for module, found in OTHERS]
     missing = [name for table in tables for name in table if f"`{name}`" not in text]
     assert missing == []

@@ -10,6 +10,7 @@ import pytest
 from mom_eval.errors import RunError
 from mom_eval.results import perplexity as ppl
 from mom_eval.results import routing
+from mom_eval.results.frames import as_frame
 from mom_eval.results.plot_perplexity import perplexity_figure
 from mom_eval.results.plot_routing import routing_figure
 from tests.results.test_plot import overlapping
@@ -68,6 +69,10 @@ def routes(layers: int, memories: int, documents: int = 3, source: str = "local"
     )
 
 
+def drawn(found: routing.Routing):
+    return routing_figure(as_frame(routing.lines(found)))
+
+
 def test_bins_of_positions():
     assert ppl.position_bins(2) == [(1, 1)]
     assert ppl.position_bins(16) == [(1, 15)]
@@ -108,18 +113,18 @@ def test_the_table_of_perplexity():
 @pytest.mark.parametrize("training_length", [None, 64, 4096])
 def test_perplexity_is_drawn(spans, training_length):
     found = perplexity(spans, training_length)
-    figure = perplexity_figure(found)
+    figure = perplexity_figure(as_frame(ppl.lines(found)))
     assert overlapping(figure) == []
     shown = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert shown == (["trained"] * 2 if training_length == 64 else [])
     left, right = figure.axes
-    assert ("thick" in left.get_xlabel()) == (spans > 1)
+    assert ("thick: of the change against 32)" in left.get_xlabel()) == (spans > 1)
     assert right.get_xlabel() == "tokens read before"
 
 
 @pytest.mark.parametrize(("layers", "memories"), [(1, 4), (2, 4), (13, 4), (24, 8)])
 def test_routing_is_drawn(layers, memories):
-    figure = routing_figure(routes(layers, memories))
+    figure = drawn(routes(layers, memories))
     shown = [axis for axis in figure.axes if axis.axison]
     titles = [axis.get_title(loc="left") for axis in shown if axis.get_title(loc="left")]
     assert titles == [f"layer {layer}" for layer in range(layers)]
@@ -129,12 +134,20 @@ def test_routing_is_drawn(layers, memories):
     assert np.ma.getmaskarray(heat)[0].all()  # memory 0 has no tokens
     lifts = routing.summary(routes(layers, memories).layers[0]).lifts
     assert heat[2, 3] == pytest.approx(np.clip(math.log2(lifts[2][3].value), -2, 2))
+    dots = [(dot.get_ydata()[0], dot.get_xdata()[0]) for a in figure.axes[::2] for dot in a.lines]
+    assert dots == [
+        (m, kind)
+        for counts in routes(layers, memories).layers.values()
+        for m, row in enumerate(routing.summary(counts).lifts)
+        for kind, one in enumerate(row)
+        if one and one.low is not None and not one.low <= 1 <= one.high
+    ]
     assert overlapping(figure) == []
 
 
 def test_the_sample_is_shouted():
-    assert "SYNTHETIC" in routing_figure(routes(1, 4, source="sample")).get_suptitle()
-    assert "SYNTHETIC" not in routing_figure(routes(1, 4)).get_suptitle()
+    assert "SYNTHETIC" in drawn(routes(1, 4, source="sample")).get_suptitle()
+    assert "SYNTHETIC" not in drawn(routes(1, 4)).get_suptitle()
     assert "SYNTHETIC SAMPLE" in routing.markdown(routes(1, 4, source="sample"))
 
 
@@ -151,8 +164,10 @@ def test_the_table_of_routing():
 def test_files_are_written_and_hold_what_json_says(tmp_path, module, found):
     name = module.__name__.rsplit(".", 1)[1].replace("perplexity", "ppl")
     paths = module.write(found, tmp_path / "out")
-    assert [path.name for path in paths] == [f"{name}.json", f"{name}.png", f"{name}.svg"]
-    assert json.loads(paths[0].read_text("utf-8")) == json.loads(module.as_json(found))
+    assert [path.name for path in paths] == [
+        f"{name}.{end}" for end in ("csv", "json", "png", "svg")
+    ]
+    assert json.loads(paths[1].read_text("utf-8")) == json.loads(module.as_json(found))
     again = module.write(found, tmp_path / "again")
     assert [path.read_bytes() for path in paths] == [path.read_bytes() for path in again]
     (tmp_path / "file").touch()

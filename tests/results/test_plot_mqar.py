@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mom_eval.results.mqar import MqarBoard, Row, Shape, markdown, write
+from mom_eval.results.frames import as_frame
+from mom_eval.results.mqar import MqarBoard, Row, Shape, lines, markdown, write
 from mom_eval.results.plot_mqar import mqar_figure
 from mom_eval.results.statistics import proportion
 
@@ -17,9 +18,8 @@ ABOUT = {
 EXAMPLES = [str(place // 4) for place in range(400)]
 
 
-@pytest.fixture
-def board():
-    rng = np.random.default_rng(0)
+def new_board(names=("one", "two"), seed=0):
+    rng = np.random.default_rng(seed)
     shapes = [Shape(64, 4), Shape(64, 8), Shape(128, 32)]
     rows = [
         Row(
@@ -27,19 +27,28 @@ def board():
             ABOUT | {"state_bytes_per_token": grows},
             {shape: rng.random((100, shape.pairs)) < share for shape in shapes},
         )
-        for label, share, grows in (("one", 0.9, 0), ("two", 0.5, 8))
+        for label, share, grows in zip(names, (0.9, 0.5), (0, 8), strict=True)
     ]
     return MqarBoard(
-        vocab=256, examples=100, seed=0, shapes=shapes, rows=rows, left_out=[], versions={}
+        vocab=256, examples=100, seed=seed, shapes=shapes, rows=rows, left_out=[], versions={}
     )
 
 
+@pytest.fixture
+def board():
+    return new_board()
+
+
+def drawn(board):
+    return mqar_figure(as_frame(lines(board)))
+
+
 def test_a_panel_a_length_and_a_line_a_model(board):
-    short, long, legend = mqar_figure(board).axes
+    short, long, legend = drawn(board).axes
     assert [axis.get_title(loc="left") for axis in (short, long)] == ["64 tokens", "128 tokens"]
-    lines = [line for line in short.lines if line.get_marker() in ("o", "s")]
-    assert len(lines) == 2
-    for row, line in zip(board.rows, lines, strict=True):
+    models = [line for line in short.lines if line.get_marker() in ("o", "s")]
+    assert len(models) == 2
+    for row, line in zip(board.rows, models, strict=True):
         expected = [100 * row.right[shape].mean() for shape in board.shapes[:2]]
         assert line.get_ydata() == pytest.approx(expected)
         assert line.get_xdata() == pytest.approx([4, 8], rel=0.06)
@@ -60,7 +69,7 @@ def test_a_panel_a_length_and_a_line_a_model(board):
 
 def test_no_two_of_eleven_models_look_alike(board):
     rows = [board.rows[0]._replace(label=str(number)) for number in range(11)]
-    panel = mqar_figure(replace(board, rows=rows)).axes[0]
+    panel = drawn(replace(board, rows=rows)).axes[0]
     looks = {
         (line.get_color(), line.get_marker(), line.get_linestyle())
         for line in panel.lines
@@ -87,7 +96,7 @@ def test_a_table_a_length(board):
 
 
 def test_the_title_says_that_it_is_synthetic(board, tmp_path):
-    assert "synthetic" in mqar_figure(board).get_suptitle()
+    assert "synthetic" in drawn(board).get_suptitle()
     names = [path.name for path in write(board, tmp_path / "new")]
-    assert names == ["mqar.json", "mqar.md", "mqar.png", "mqar.svg"]
+    assert names == ["mqar.md", "mqar.csv", "mqar.json", "mqar.png", "mqar.svg"]
     assert all((tmp_path / "new" / name).stat().st_size for name in names)
