@@ -159,8 +159,10 @@ def _behind_past(
 def _windows(stream: Tensor, weight: Tensor) -> Tensor:
     """The weighted sum of each W rows of the stream that follow one another."""
     count = len(stream) - weight.shape[1] + 1
-    taps = (stream[w : w + count] * weight[:, w] for w in range(weight.shape[1]))
-    return sum(taps, start=weight.new_zeros(()))
+    y = stream[:count] * weight[:, 0]
+    for w in range(1, weight.shape[1]):
+        y = torch.addcmul(y, stream[w : w + count], weight[:, w])
+    return y
 
 
 def _last(stream: Tensor, ends: Tensor, seen: Tensor, width: int) -> Tensor:
