@@ -99,7 +99,7 @@ def run(models: tuple[str, ...], batch_size: int | None, **options: Any) -> None
     """Ask models the recall tasks and show the leaderboard.
 
     Without --model the checkpoints that ship are asked; without --data too, on the embedded sample:
-    100 questions a task at 1,024 tokens, unless told otherwise.
+    40 questions a task at 1,024 tokens, unless told otherwise.
     Runs are kept in --out: what was done is not done again, what was stopped goes on.
     """
     from mom_eval import evaluate

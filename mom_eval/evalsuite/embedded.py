@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from mom_eval.errors import ModelError
 from mom_eval.models.zoo import shipped
 
-QUESTIONS = 100
-"""A task: as many as an average wants (`results.AVERAGE_QUESTIONS`)."""
+QUESTIONS = 40
+"""A task: as many as an average wants (`results.AVERAGE_QUESTIONS`); two cores take a minute."""
 CONTEXT_LENGTH = (1024,)
 """What the attention among them was trained for; no document of the sample is cut at that."""
 NEXT = (

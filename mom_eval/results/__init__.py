@@ -12,5 +12,5 @@ TASK_NAMES: Final[dict[str, str]] = {
 }
 """The recall tasks in the order of every table, and the names readers know them by."""
 
-AVERAGE_QUESTIONS: Final = 100
+AVERAGE_QUESTIONS: Final = 40
 """A task with fewer questions than this is shown but takes no part in an average."""
