@@ -23,14 +23,14 @@ DOCS = Path(__file__).parents[2] / "docs" / "python.md"
 @pytest.fixture
 def folder(tmp_path):
     costs = {"state_bytes": 4096, "activated": 10, "parameters": 20}
-    write_model(tmp_path / "runs", "mom", {"fda": [1, 0] * 20, "nq": [1] * 9}, costs=costs)
+    write_model(tmp_path / "runs", "mom", {"fda": [1, 0] * 18, "nq": [1] * 9}, costs=costs)
     info = {
         "started": "2025-12-31T00:00:00",
         "finished": None,
         "seconds": 4.0,
         "tokens": {"read": 5, "written": 2, "scored": 1},
     }
-    write_model(tmp_path / "runs", "gdn", {"fda": [0, 0, 1, 0] * 10, "nq": [0] * 9}, info=info)
+    write_model(tmp_path / "runs", "gdn", {"fda": [0, 0, 1, 0] * 9, "nq": [0] * 9}, info=info)
     return tmp_path / "runs"
 
 
@@ -46,7 +46,7 @@ OTHERS = (
 def test_every_line_of_every_run_is_there_once(folder):
     runs, questions = mom_eval.load_runs(folder, folder / "mom")
     assert list(runs["run"]) == ["gdn", "mom"]
-    assert len(questions) == 2 * 49
+    assert len(questions) == 2 * 45
     joined = questions.merge(runs, on="run", validate="many_to_one")
     means = joined.groupby(["label", "task"])["contains"].mean()
     assert means.to_dict() == {
@@ -97,7 +97,7 @@ def test_a_leaderboard_has_a_line_a_row_and_task(folder):
     fda = board.iloc[2]
     assert fda["low"] < 50 < fda["high"]
     assert (fda["board"], fda["questions"], fda["activated"]) == (
-        "Recall, protocol paper, context length 2,048, local data, 49 questions", 40, 10
+        "Recall, protocol paper, context length 2,048, local data, 45 questions", 36, 10
     )  # fmt: skip
     assert pd.isna(board["activated"]).tolist() == [True, True, False, False]
     bits = mom_eval.load_leaderboard(folder, metric="bits_per_byte")
