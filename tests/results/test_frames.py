@@ -60,7 +60,7 @@ def test_settings_costs_and_dates_stand_beside_a_run_and_what_is_unknown_is_miss
     runs = mom_eval.load_runs(folder).runs.set_index("label")
     mom, gdn = runs.loc["mom"], runs.loc["gdn"]
     assert (mom["protocol"], mom["context_length"], mom["source"]) == ("paper", 2048, "local")
-    assert (mom["state_bytes"], mom["questions"], mom["asked"]) == (4096, 49, "fda,nq")
+    assert (mom["state_bytes"], mom["questions"], mom["asked"]) == (4096, 45, "fda,nq")
     assert mom["finished"] == pd.Timestamp("2026-01-01T01:00", tz="UTC")
     assert gdn["tokens_per_second"] == 2.0
     assert pd.isna([gdn["finished"], gdn["state_bytes"], mom["tokens_per_second"]]).all()
@@ -116,11 +116,11 @@ def test_the_examples_of_the_documentation_run(folder, monkeypatch, capsys):
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     names: dict = {}
     exec("".join(blocks), names)
-    assert len(names["won"]) == 10 + 9
+    assert len(names["won"]) == 9 + 9
     assert names["difference"].value == pytest.approx(0.25)
     assert "+0.250, from " in capsys.readouterr().out
     drawn = [axis.get_title(loc="left") for axis in names["figure"].axes if axis.axison]
-    assert drawn == ["FDA (n = 40)"]
+    assert drawn == ["FDA (n = 36)"]
     assert {path.name for path in folder.parent.iterdir()} == {
         *("runs", "out", "scores.png", "f1-scores-paper-2048-local.svg", "mqar-64.png")
     }
