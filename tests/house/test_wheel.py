@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-
 ROOT = Path(__file__).resolve().parents[2]
 
 # What `lm_eval --include_path` does, without lm-eval's own 14,000 tasks (10 s).
