@@ -10,8 +10,8 @@ from tests.evalsuite.train.test_loop import curve, trained
 
 SEEDS, STEPS, SMOOTH = (0, 1, 2), 200, 20
 EARLY, BOUND = 20, {"float32": 1e-3, "bfloat16": 5e-2}
-"""Steps in which kernels that round otherwise stay together, and how near. Later they do not: weights
-other by a millionth, on the same kernels, end as far apart as seeds do."""
+"""Steps in which kernels that round otherwise stay together, and how near. Later they do not:
+weights other by a millionth, on the same kernels, end as far apart as seeds do."""
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
