@@ -46,8 +46,8 @@ what it scores says nothing about larger models, and it is of no other use.
 
 *Twice*: a piece of half the length, read two times in a row. *Times*: how often all of a source
 came round; the sample and MQAR are made by code. The tokens of an answer count {emphasis} times in
-the loss. Books are public domain texts, FDA's decision summaries works of the US government, SQuAD's
-paragraphs Wikipedia's (CC BY-SA 4.0), the synthetic sample is mom-eval's own.
+the loss. Books are public domain texts, FDA's decision summaries works of the US government,
+SQuAD's paragraphs Wikipedia's (CC BY-SA 4.0), the synthetic sample is mom-eval's own.
 
 No document of a test file was trained on (scripts/zoo_data.py looks for each by its hash), no page
 of SWDE, nothing of NQ, TriviaQA and DROP. The tokenizer is a byte-level BPE of 4,096 entries,

@@ -1,6 +1,7 @@
 """The command line as a user meets it: listings, errors, exit codes."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -312,3 +313,19 @@ def test_no_progress_bar_where_stderr_is_no_terminal(tiny_llama, tmp_path):
     )
     assert [line for line in done.stderr.splitlines() if not line.startswith("wrote ")] == []
     assert not re.search(r"\r|it/s", done.stderr)
+
+
+@pytest.mark.parametrize(("given", "then"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_do_not_spin_while_they_wait_unless_told(given, then):
+    """Set before a command loads torch, which reads it then."""
+    code = (
+        "import atexit, os, sys\n"
+        "from mom_eval.cli import main\n"
+        "atexit.register(lambda: print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules))\n"
+        "main(['runs', '--help'])"
+    )
+    free = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    env = free if given is None else free | {"OMP_WAIT_POLICY": given}
+    words = [sys.executable, "-c", code]
+    shown = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == f"{then} False"

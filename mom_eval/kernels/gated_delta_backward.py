@@ -115,10 +115,12 @@ def _by_head(given: _Given, ready: Ready, w: _Walked) -> tuple[Tensor, ...]:
     dq, dk = (q.new_empty(L, HV, K) for _ in range(2))
     dv = torch.empty_like(w.r, dtype=v.dtype) if delta else w.r
     dg, dbeta = (torch.empty(L, HV, dtype=torch.float32, device=q.device) for _ in range(2))
+    # Of 16 channels Triton 3.6 makes kernels for Hopper that read outside memory (float32).
+    BK = max(32, min(64, power_of_2(K)))
     grad_head[(grid.places, HV)](
         q, k, w.u, do, beta, ready.G, w.new, w.r, w.S, w.dS, dq, dk, dv, dg, dbeta, *grid,
         scale, N, q.stride(0), k.stride(0), w.u.stride(0), beta.stride(0), H, HV,
-        K=K, V=V, GATE=gate, DELTA=delta, BK=max(32, min(64, power_of_2(K))), BV=_columns(V, q),
+        K=K, V=V, GATE=gate, DELTA=delta, BK=BK, BV=_columns(V, q),
         PRECISION="tf32x3", num_warps=8, num_stages=1,
     )  # fmt: skip
     return dq, dk, dv, dg, dbeta

@@ -23,14 +23,14 @@ DOCS = Path(__file__).parents[2] / "docs" / "python.md"
 @pytest.fixture
 def folder(tmp_path):
     costs = {"state_bytes": 4096, "activated": 10, "parameters": 20}
-    write_model(tmp_path / "runs", "mom", {"fda": [1, 0] * 20, "nq": [1] * 9}, costs=costs)
+    write_model(tmp_path / "runs", "mom", {"fda": [1, 0] * 18, "nq": [1] * 9}, costs=costs)
     info = {
         "started": "2025-12-31T00:00:00",
         "finished": None,
         "seconds": 4.0,
         "tokens": {"read": 5, "written": 2, "scored": 1},
     }
-    write_model(tmp_path / "runs", "gdn", {"fda": [0, 0, 1, 0] * 10, "nq": [0] * 9}, info=info)
+    write_model(tmp_path / "runs", "gdn", {"fda": [0, 0, 1, 0] * 9, "nq": [0] * 9}, info=info)
     return tmp_path / "runs"
 
 
@@ -46,7 +46,7 @@ OTHERS = (
 def test_every_line_of_every_run_is_there_once(folder):
     runs, questions = mom_eval.load_runs(folder, folder / "mom")
     assert list(runs["run"]) == ["gdn", "mom"]
-    assert len(questions) == 2 * 49
+    assert len(questions) == 2 * 45
     joined = questions.merge(runs, on="run", validate="many_to_one")
     means = joined.groupby(["label", "task"])["contains"].mean()
     assert means.to_dict() == {
@@ -60,7 +60,7 @@ def test_settings_costs_and_dates_stand_beside_a_run_and_what_is_unknown_is_miss
     runs = mom_eval.load_runs(folder).runs.set_index("label")
     mom, gdn = runs.loc["mom"], runs.loc["gdn"]
     assert (mom["protocol"], mom["context_length"], mom["source"]) == ("paper", 2048, "local")
-    assert (mom["state_bytes"], mom["questions"], mom["asked"]) == (4096, 49, "fda,nq")
+    assert (mom["state_bytes"], mom["questions"], mom["asked"]) == (4096, 45, "fda,nq")
     assert mom["finished"] == pd.Timestamp("2026-01-01T01:00", tz="UTC")
     assert gdn["tokens_per_second"] == 2.0
     assert pd.isna([gdn["finished"], gdn["state_bytes"], mom["tokens_per_second"]]).all()
@@ -97,7 +97,7 @@ def test_a_leaderboard_has_a_line_a_row_and_task(folder):
     fda = board.iloc[2]
     assert fda["low"] < 50 < fda["high"]
     assert (fda["board"], fda["questions"], fda["activated"]) == (
-        "Recall, protocol paper, context length 2,048, local data, 49 questions", 40, 10
+        "Recall, protocol paper, context length 2,048, local data, 45 questions", 36, 10
     )  # fmt: skip
     assert pd.isna(board["activated"]).tolist() == [True, True, False, False]
     bits = mom_eval.load_leaderboard(folder, metric="bits_per_byte")
@@ -116,11 +116,11 @@ def test_the_examples_of_the_documentation_run(folder, monkeypatch, capsys):
     blocks = re.findall(r"```python\n(.*?)```", DOCS.read_text("utf-8"), re.DOTALL)
     names: dict = {}
     exec("".join(blocks), names)
-    assert len(names["won"]) == 10 + 9
+    assert len(names["won"]) == 9 + 9
     assert names["difference"].value == pytest.approx(0.25)
     assert "+0.250, from " in capsys.readouterr().out
     drawn = [axis.get_title(loc="left") for axis in names["figure"].axes if axis.axison]
-    assert drawn == ["FDA (n = 40)"]
+    assert drawn == ["FDA (n = 36)"]
     assert {path.name for path in folder.parent.iterdir()} == {
         *("runs", "out", "scores.png", "f1-scores-paper-2048-local.svg", "mqar-64.png")
     }
