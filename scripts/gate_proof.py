@@ -8,7 +8,8 @@ and asked again: how far it fell, whether the gate says so, and what asking cost
 again unharmed, with another order of the questions, another number at once, another number of
 threads: every repeat is a gate over all models, and none may raise an alarm. FOLDER gets
 damages.csv and repeats.csv, a line each as it is found, and proof.md, the tables. The same command
-goes on where it was stopped, and a larger --repeats adds to those that are there.
+goes on where it was stopped, and a larger --repeats adds to those that are there. Beside other work
+set OMP_WAIT_POLICY=PASSIVE, as mom-eval itself does.
 """
 
 import hashlib
