@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes .venv and installs mom-eval into it, editable, with the extras named ("gguf" or "gguf,test"),
+# Makes .venv and installs mom-eval into it, editable, with the extras named ("gguf,test", or none),
 # at the versions of constraints.txt. Shows a line now and then; all of pip's words go to a log.
 # "test" also needs a Chromium with its driver: Debian's are installed where there are none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-extras=$1
+extras=${1:-}
 log=.cache/install.log
 
 # The first Python here that is new enough, or the one that PYTHON names.
@@ -65,8 +65,8 @@ if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
   python=$(find_python)
   "$python" -m venv .venv
 fi
-echo "Installing mom-eval with [$extras] into .venv (the first time takes some minutes; log: $log)"
-if ! .venv/bin/python -m pip install --constraint constraints.txt --editable ".[$extras]" 2>&1 |
+echo "Installing mom-eval${extras:+ with [$extras]} into .venv (the first time takes some minutes; log: $log)"
+if ! .venv/bin/python -m pip install --constraint constraints.txt --editable ".${extras:+[$extras]}" 2>&1 |
   tee "$log" | show_progress; then
   tail -n 20 "$log" >&2
   echo "The installation failed; the last lines of $log are above." >&2

@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 from mom_eval.errors import ModelError
 from mom_eval.models.zoo import shipped
 
-QUESTIONS = 40
-"""A task: as many as an average wants (`results.AVERAGE_QUESTIONS`); two cores take a minute."""
 CONTEXT_LENGTH = (1024,)
 """What the attention among them was trained for; no document of the sample is cut at that."""
 NEXT = (
@@ -43,8 +41,6 @@ def with_defaults(models: list[str], options: Mapping[str, Any]) -> Asked:
     if options["data"] is not None or options["data_dir"] is not None:
         return Asked(names, dict(options), None)
     meant: dict[str, Any] = {"data": "sample"}
-    if options["limit"] is None:
-        meant["limit"] = QUESTIONS
     if options["context_length"] is None and options["haystack"] is None:
         meant["context_length"] = CONTEXT_LENGTH
     return Asked(names, {**options, **meant}, NEXT)

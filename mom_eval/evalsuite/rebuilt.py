@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mom_eval.errors import DataError, ModelError
+from mom_eval.models.zoo import shipped
 from mom_eval.results.report import Text
 from mom_eval.results.store import Run
 from mom_eval.tasks.data import Source, TaskData, load, resolve
@@ -133,11 +134,12 @@ class Rebuilt:
             return None
 
     def _tokens_of(self, run: Run) -> Tokens | None:
-        """The run's tokenizer: one that was named, or one of the hub that its id leads to."""
+        """The run's tokenizer: one that was named, or one that its id leads to."""
         known = run.info["tokenizer"] or {}
         name, sha256 = known.get("id") or "", known.get("sha256") or ""
         if sha256 not in self._tokens:
-            self._tokens[sha256] = self._from_hub(name, sha256) if "/" in name else None
+            place = str(shipped()[name]) if name in shipped() else name
+            self._tokens[sha256] = self._found(place, sha256) if "/" in place else None
         if self._tokens[sha256] is None:
             self._miss(
                 f"the tokenizer {name} is not at hand, so prompts in its tokens cannot be built;"
@@ -145,7 +147,7 @@ class Rebuilt:
             )
         return self._tokens[sha256]
 
-    def _from_hub(self, name: str, sha256: str) -> Tokens | None:
+    def _found(self, name: str, sha256: str) -> Tokens | None:
         try:
             found = load_tokens(name)
         except ModelError:

@@ -11,11 +11,12 @@ from click.testing import CliRunner
 from mom_eval.cli import main
 from mom_eval.errors import ModelError
 from mom_eval.evalsuite import checkpoints
-from mom_eval.evalsuite.embedded import CONTEXT_LENGTH, QUESTIONS, with_defaults
+from mom_eval.evalsuite.embedded import CONTEXT_LENGTH, with_defaults
 from mom_eval.evalsuite.evaluate import source_of
 from mom_eval.models.zoo import shipped
 from mom_eval.results import AVERAGE_QUESTIONS
 from mom_eval.results.store import read_runs
+from mom_eval.tasks.data import Source
 
 NOTHING = dict.fromkeys(("data", "data_dir", "limit", "context_length", "haystack"))
 
@@ -51,14 +52,10 @@ def test_no_bars_of_lm_eval_run_through_ours():
 
 
 def test_what_is_meant_without_a_model(zoo):
-    assert QUESTIONS >= AVERAGE_QUESTIONS
+    assert Source(kind="sample").questions >= AVERAGE_QUESTIONS
     found = with_defaults([], NOTHING)
     assert found.models == ["tiny-mom"]
-    assert found.options == NOTHING | {
-        "data": "sample",
-        "limit": QUESTIONS,
-        "context_length": CONTEXT_LENGTH,
-    }
+    assert found.options == NOTHING | {"data": "sample", "context_length": CONTEXT_LENGTH}
     hidden = with_defaults([], NOTHING | {"haystack": (512,), "limit": 3}).options
     assert hidden == NOTHING | {"data": "sample", "limit": 3, "haystack": (512,)}
     assert found.next

@@ -47,6 +47,14 @@ def test_a_prompt_at_hand_has_the_hash_that_the_run_wrote_down(runs, tiny_llama)
     assert texts.missing == []
 
 
+def test_the_tokenizer_of_a_checkpoint_that_ships_is_at_hand(runs, tiny_llama, monkeypatch):
+    monkeypatch.setattr("mom_eval.models.zoo.FOLDER", tiny_llama.parent)
+    texts = rebuilt(runs)
+    (run,) = [run for run in read_runs([runs / "runs"]) if run.info["kind"] == "model"]
+    assert all(texts.of(run, "fda", line["id"]).prompt for line in run.questions["fda"])
+    assert texts.missing == []
+
+
 def test_without_the_tokenizer_the_whole_document_is_shown_and_said_to_be_that(runs):
     texts = rebuilt(runs)
     (run,) = [run for run in read_runs([runs / "runs"]) if run.info["kind"] == "model"]

@@ -1,4 +1,4 @@
-"""A real pretrained model: SmolLM2-135M, as `make demo` fetches it. Slow: minutes on two cores."""
+"""A real pretrained model, SmolLM2-135M of scripts/fetch_smollm2.py. Slow: minutes on two cores."""
 
 import random
 import subprocess

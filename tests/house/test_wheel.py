@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from mom_eval.models.zoo import shipped
-
 ROOT = Path(__file__).resolve().parents[2]
 
 # What `lm_eval --include_path` does, without lm-eval's own 14,000 tasks (10 s).
@@ -116,7 +114,6 @@ print(folder)
 """
 
 
-@pytest.mark.skipif(not shipped(), reason="no checkpoint ships yet")
 def test_a_checkpoint_that_ships_loads_from_the_wheel(installed: Path, tmp_path: Path):
     folder = command(sys.executable, "-c", LOAD, cwd=tmp_path, packages=installed).strip()
     assert Path(folder).is_relative_to(installed)
