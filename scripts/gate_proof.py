@@ -1,20 +1,24 @@
 """What the regression gate catches and what it lets pass: damaged checkpoints, and clean repeats.
 
     python scripts/gate_proof.py --out FOLDER                    # the checkpoints that ship
-    python scripts/gate_proof.py FOLDER... --questions 100 --repeats 200 --out FOLDER
+    python scripts/gate_proof.py MODEL... --questions 100 --repeats 0 --out FOLDER
 
 Each model is asked once, which is the baseline. Then (1) copies of it are damaged, one way each,
 and asked again: how far it fell, whether the gate says so, and what asking cost; (2) it is asked
 again unharmed, with another order of the questions, another number at once, another number of
-threads: every repeat is a gate over all models, and none may raise an alarm. FOLDER gets proof.md,
-the tables, and repeats.csv, what each repeat changed.
+threads: every repeat is a gate over all models, and none may raise an alarm. FOLDER gets
+damages.csv and repeats.csv, a line each as it is found, and proof.md, the tables. The same command
+goes on where it was stopped, and a larger --repeats adds to those that are there. Beside other work
+set OMP_WAIT_POLICY=PASSIVE, as mom-eval itself does.
 """
 
+import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from csv import DictWriter
+from csv import DictReader, DictWriter
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,7 @@ from mom_eval.models.zoo import shipped
 from mom_eval.results.baseline import scores_of
 from mom_eval.results.gate import ALL, BITS, CONTAINS, Gate, Retest, judge, retests_of
 from mom_eval.results.markdown import grid
+from mom_eval.results.store import write_whole
 
 Pieces = Mapping[str, Tensor]
 BATCHES = (1, 2, 3, 5, 8, 16, 33, None)
@@ -81,6 +86,17 @@ DAMAGES: dict[str, Callable[[LM, Pieces], bool]] = {
     "convolutions off by one": convolution_late,
     "one router row zero": router_row_zeroed,
 }
+COLUMNS = [
+    "Model",
+    "Damage",
+    "Bits per byte",
+    "At least",
+    "Moved",
+    "Spread",
+    "Contains",
+    "Caught",
+    "Seconds",
+]
 
 
 def _middle(lm: LM) -> int:
@@ -119,6 +135,37 @@ def damaged(lm: LM, damage: Callable[[LM, Pieces], bool]) -> Iterator[bool]:
                 one.copy_(kept[name])
 
 
+class Kept:
+    """A CSV file of results that grows by a line and is whole at any time."""
+
+    def __init__(self, path: Path, asked: str) -> None:
+        """`asked` stands in every line: which models and how many questions the results are of.
+
+        Raises:
+            ClickException: the file holds results of others.
+        """
+        self.lines: list[dict[str, str]] = []
+        self._path, self._asked = path, asked
+        if path.exists():
+            with path.open(encoding="utf-8", newline="") as file:
+                self.lines += DictReader(file)
+        if any(line.get("asked") != asked for line in self.lines):
+            raise click.ClickException(
+                f"{path} is of other models or another number of questions; take another --out"
+            )
+
+    def add(self, line: Mapping[str, Any]) -> None:
+        """Keep a line, and show it."""
+        self.lines.append({name: str(value) for name, value in line.items()})
+        self.lines[-1]["asked"] = self._asked
+        out = StringIO()
+        writer = DictWriter(out, [*self.lines[0]], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.lines)
+        write_whole(self._path, out.getvalue())
+        click.echo(" | ".join(self.lines[-1].values()), err=True)
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("models", nargs=-1)
 @click.option("--questions", type=click.IntRange(1), default=QUESTIONS, show_default=True)
@@ -126,7 +173,7 @@ def damaged(lm: LM, damage: Callable[[LM, Pieces], bool]) -> Iterator[bool]:
 @click.option("--device", default="auto", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 def main(models: tuple[str, ...], questions: int, repeats: int, device: str, out: Path) -> None:
-    """Write FOLDER/proof.md and FOLDER/repeats.csv."""
+    """Write FOLDER/proof.md, FOLDER/damages.csv and FOLDER/repeats.csv, or go on with them."""
     quiet_libraries()
     options = Options(device=pick_device(device), backend="own")
     loaded = [
@@ -137,26 +184,39 @@ def main(models: tuple[str, ...], questions: int, repeats: int, device: str, out
     if not loaded:
         raise click.ClickException("no checkpoint ships; name folders of models")
     out.mkdir(parents=True, exist_ok=True)
+    asked = _asked(loaded, questions)
+    damages, clean_repeats = (Kept(out / f"{name}.csv", asked) for name in ("damages", "repeats"))
     exam = Exam(asked_of(questions, 0))
     clean = [exam.ask(model, None, _quiet) for model in loaded]
-    parts = [_damages(exam, loaded, clean)]
-    if repeats:
-        found = [_repeat(exam, loaded, clean, number) for number in range(repeats)]
-        with (out / "repeats.csv").open("w", encoding="utf-8", newline="") as file:
-            writer = DictWriter(file, [*found[0]], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(found)
-        parts.append(_summary(found))
-    (out / "proof.md").write_text("\n\n".join(parts) + "\n", "utf-8")
-    click.echo((out / "proof.md").read_text("utf-8"))
+    _damages(exam, loaded, clean, damages)
+    done = {line["repeat"] for line in clean_repeats.lines}
+    for number in range(repeats):
+        if str(number) not in done:
+            clean_repeats.add(_repeat(exam, loaded, clean, number))
+    parts = [grid(COLUMNS, [[line[name] for name in COLUMNS] for line in damages.lines])]
+    if clean_repeats.lines:
+        parts.append(_summary(clean_repeats.lines))
+    text = "\n\n".join(parts) + "\n"
+    write_whole(out / "proof.md", text)
+    click.echo(text)
 
 
-def _damages(exam: Exam, loaded: Sequence[Loaded], clean: Sequence[list[dict[str, Any]]]) -> str:
-    lines = []
+def _asked(loaded: Sequence[Loaded], questions: int) -> str:
+    known = [[one.subject.label, one.subject.model["weights_sha256"]] for one in loaded]
+    return f"{questions} of {hashlib.sha256(repr(known).encode()).hexdigest()[:12]}"
+
+
+def _damages(
+    exam: Exam, loaded: Sequence[Loaded], clean: Sequence[list[dict[str, Any]]], found: Kept
+) -> None:
+    done = {(line["Model"], line["Damage"]) for line in found.lines}
     # The other models of the gate, unharmed, so that the family is as large as in a real gate.
     alike = [_pairs(model, was, was) for model, was in zip(loaded, clean, strict=True)]
     for place, (model, was) in enumerate(zip(loaded, clean, strict=True)):
+        others = [one for other, some in enumerate(alike) if other != place for one in some]
         for name, damage in DAMAGES.items():
+            if (model.subject.label, name) in done:
+                continue
             lm = model.hold(False).module
             with damaged(lm, damage) as applies:
                 if not applies:
@@ -164,22 +224,9 @@ def _damages(exam: Exam, loaded: Sequence[Loaded], clean: Sequence[list[dict[str
                 start = time.monotonic()
                 now = exam.ask(model, None, _quiet)
                 seconds = time.monotonic() - start
-            others = [one for other, some in enumerate(alike) if other != place for one in some]
             gate = judge([*_pairs(model, was, now), *others])
-            lines.append([model.subject.label, name, *_fall(gate, model), f"{seconds:.1f}"])
-            click.echo(" | ".join(lines[-1]), err=True)
-    head = [
-        "Model",
-        "Damage",
-        "Bits per byte",
-        "At least",
-        "Moved",
-        "Spread",
-        "Contains",
-        "Caught",
-        "Seconds",
-    ]
-    return grid(head, lines)
+            line = [model.subject.label, name, *_fall(gate, model), f"{seconds:.1f}"]
+            found.add(dict(zip(COLUMNS, line, strict=True)))
 
 
 def _fall(gate: Gate, model: Loaded) -> list[str]:
@@ -220,13 +267,15 @@ def _repeat(
     start = time.monotonic()
     for model, was in zip(loaded, clean, strict=True):
         for prepared in exam.prepared(model).values():
+            # From one order, whatever repeats came before.
+            prepared.questions.sort(key=lambda one: one.id)
             draw.shuffle(prepared.questions)
         retests += _pairs(model, was, exam.ask(model, batch, _quiet))
     gate = judge(retests)
     bits = np.concatenate([one.now[BITS] - one.then[BITS] for one in retests])
     means = [abs(one.drop.value) for one in gate.outcomes if one.score == BITS]
     flips = sum(int((one.now[CONTAINS] != one.then[CONTAINS]).sum()) for one in retests)
-    found = {
+    return {
         "repeat": number,
         "batch": batch or "auto",
         "threads": threads,
@@ -237,19 +286,17 @@ def _repeat(
         "questions": len(bits),
         "seconds": round(time.monotonic() - start, 1),
     }
-    click.echo(found, err=True)
-    return found
 
 
 def _pairs(model: Loaded, was: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[Retest]:
     return retests_of(model.subject.label, scores_of(was), now)
 
 
-def _summary(found: Sequence[Mapping[str, Any]]) -> str:
-    questions = sum(one["questions"] for one in found)
-    flips = sum(one["contains_changed"] for one in found)
+def _summary(found: Sequence[Mapping[str, str]]) -> str:
+    questions = sum(int(one["questions"]) for one in found)
+    flips = sum(int(one["contains_changed"]) for one in found)
     return (
-        f"{len(found)} clean repeats: {sum(one['alarms'] > 0 for one in found)} alarms. Of"
+        f"{len(found)} clean repeats: {sum(one['alarms'] != '0' for one in found)} alarms. Of"
         f" {questions:,} answers {flips} changed whether they contain what is asked; the largest"
         f" change of one question is {max(float(one['largest_bits']) for one in found):.1e} bits a"
         " byte, that of a mean"
