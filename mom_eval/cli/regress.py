@@ -21,7 +21,7 @@ from mom_eval.cli.options import ALLOW_PICKLE, DEVICE, DTYPE, KERNELS, BatchSize
     metavar="M",
     help="As in `run`; NAME=M calls it as the baseline does; repeatable.  [default: all that ship]",
 )
-@click.option("--questions", type=click.IntRange(1), help="With --write: a task.  [default: 40]")
+@click.option("--questions", type=click.IntRange(1), help="With --write: a task.  [default: 100]")
 @click.option("--seed", type=int, help="With --write: of the sample.  [default: 0]")
 @click.option(
     "--batch-size", type=BatchSize(), default="auto", show_default=True, help="Questions at once."

@@ -7,7 +7,7 @@ from mom_eval.errors import ModelError
 from mom_eval.models.zoo import shipped
 
 CONTEXT_LENGTH = (1024,)
-"""What the attention among them was trained for; no document of the sample is cut at that."""
+"""Few documents of the sample are cut at that, so that what is read is shared by questions."""
 NEXT = (
     "Next: `mom-eval data prepare` fetches the real tasks, and `mom-eval run --data hub --model"
     " linear-moe-hub/MoM-Gated-Deltanet-340M` asks a published checkpoint (`mom-eval models` lists"

@@ -28,7 +28,7 @@ from mom_eval.tasks.recall import PROTOCOL_VERSION
 from mom_eval.tasks.schema import Row
 from mom_eval.tasks.setting import Setting
 
-QUESTIONS = 40
+QUESTIONS = 100
 """A task, of a new baseline."""
 _HASHES = {"weights_sha256": "other weights", "tokenizer_sha256": "another tokenizer"}
 _KNOWN = ("weights_sha256", "backend", "device", "asked_dtype")
