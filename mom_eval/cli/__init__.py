@@ -48,7 +48,7 @@ class Commands(click.Group):
 def main() -> None:
     """How well a language model recalls what stands in a document, and how sure that is."""
     # Torch's threads spin while they wait for each other: beside other work on the same cores a run
-    # took eight times as long. Read when torch is loaded.
+    # took six times as long. Read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

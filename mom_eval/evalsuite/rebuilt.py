@@ -138,8 +138,7 @@ class Rebuilt:
         known = run.info["tokenizer"] or {}
         name, sha256 = known.get("id") or "", known.get("sha256") or ""
         if sha256 not in self._tokens:
-            place = str(shipped()[name]) if name in shipped() else name
-            self._tokens[sha256] = self._found(place, sha256) if "/" in place else None
+            self._tokens[sha256] = self._found(name, sha256)
         if self._tokens[sha256] is None:
             self._miss(
                 f"the tokenizer {name} is not at hand, so prompts in its tokens cannot be built;"
@@ -148,8 +147,12 @@ class Rebuilt:
         return self._tokens[sha256]
 
     def _found(self, name: str, sha256: str) -> Tokens | None:
+        """That of a checkpoint that ships, or of the hub."""
+        folder = shipped().get(name)
+        if folder is None and "/" not in name:
+            return None
         try:
-            found = load_tokens(name)
+            found = load_tokens(str(folder or name))
         except ModelError:
             return None
         return found if found.sha256 == sha256 else None
