@@ -96,8 +96,8 @@ def op(check: bool, as_json: bool, out: Path | None, **options: Any) -> None:
 def model(names: tuple[str, ...], as_json: bool, out: Path | None, **options: Any) -> None:
     """Prefill and decoding of models.
 
-    NAME is mom-340m, gated-deltanet-340m, transformer-340m, delta-net-340m, retnet-340m,
-    mom-8m, gated-deltanet-8m, mom-1m, gated-deltanet-1m, one of the tiny ones for a CPU (mom-tiny,
+    NAME is mom-340m, gated-deltanet-340m, transformer-340m, mom-8m, gated-deltanet-8m,
+    delta-net-8m, retnet-8m, mom-1m, gated-deltanet-1m, one of the tiny ones for a CPU (mom-tiny,
     gated-deltanet-tiny, transformer-tiny, mamba2-tiny), all with random weights, or one of our own
     checkpoints as `mom-eval run --model` takes it.
     """

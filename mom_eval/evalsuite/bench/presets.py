@@ -61,18 +61,18 @@ def _attention(config: ModelConfig, heads: int, width: int) -> ModelConfig:
 
 
 def _recurrent(family: str, **options: Any) -> ModelConfig:
-    """The large one with another recurrence."""
-    return replace(_LARGE, family=family, options=FAMILIES[family].Options(**options))
+    """The middle one with another recurrence."""
+    return replace(_MIDDLE, family=family, options=FAMILIES[family].Options(**options))
 
 
 PRESETS = {
     "mom-340m": replace(_LARGE, memories=_MEMORIES, intermediate_size=2048),
     "gated-deltanet-340m": _LARGE,
     "transformer-340m": _attention(_LARGE, 16, 64),
-    "delta-net-340m": _recurrent("delta_net", num_heads=4),
-    "retnet-340m": _recurrent("retnet", num_heads=4, expand_v=1.0),
     "mom-8m": replace(_MIDDLE, memories=_MEMORIES, intermediate_size=384),
     "gated-deltanet-8m": _MIDDLE,
+    "delta-net-8m": _recurrent("delta_net", num_heads=4),
+    "retnet-8m": _recurrent("retnet", num_heads=4, expand_v=1.0),
     "mom-1m": replace(_SMALL, memories=_MEMORIES, intermediate_size=128),
     "gated-deltanet-1m": _SMALL,
     "mom-tiny": replace(_TINY, memories=_MEMORIES),
@@ -87,8 +87,8 @@ PRESETS = {
         norm_eps=1e-5,
     ),
 }
-"""Those of 340M stand in tables of speed (DeltaNet and RetNet for a peer that refuses gradients of
-the gated delta rule), of 8M and 1M weights in tables of training; the tiny ones try a CPU out."""
+"""Those of 340M stand in tables of speed, of 8M and 1M weights in tables of training (DeltaNet and
+RetNet for a peer that refuses gradients of the gated delta rule); the tiny ones try a CPU out."""
 
 
 def model(name: str, machine: Machine, *, allow_pickle: bool = False) -> tuple[str, LM]:
