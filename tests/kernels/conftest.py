@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mom_eval.kernels import gated_delta, gated_slot, l2_norm
-from mom_eval.models import LM
+from mom_eval.models import LM, ModelConfig
 from mom_eval.models.decoder import Decoder
 
 KINDS = ["none", "head", "channel", "none-delta", "head-delta", "channel-delta", "slot"]
@@ -90,6 +90,16 @@ def gated_slot_case(lengths: tuple[int, ...], decay: str, sizes: tuple) -> Case:
     g = DECAYS[decay](torch.rand(length, H, M, generator=random))
     stream = {"q": q, "k": k, "s": -torch.expm1(g), "g": g}
     return Case(gated_slot, stream, torch.randn(len(lengths), H, K, M, generator=random), lengths)
+
+
+def small_enough(config: ModelConfig) -> ModelConfig:
+    """What the interpreter runs in seconds: of several memories, whose rows are many, one layer.
+
+    HGRN2 keeps two: the bound of its first layer is none and has no gradient.
+    """
+    if torch.cuda.is_available() or config.memories is None or config.family == "hgrn2":
+        return config
+    return replace(config, num_layers=1)
 
 
 def make_step(model: LM, slots: int) -> None:

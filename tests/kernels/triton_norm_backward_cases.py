@@ -22,6 +22,7 @@ from mom_eval.kernels import (
     take,
 )
 from mom_eval.models import packed
+from tests.kernels.conftest import small_enough
 from tests.kernels.triton_cases import DEVICE, GPU, poison
 from tests.models.shapes import CASES, new_model, sequences
 
@@ -143,9 +144,10 @@ def test_the_way_there_and_back(relative, L, top_k, shared, V, dtype):
 
     def normed(y, weights, onto=None, weight=None, gate=None, activation="silu"):
         gate = None if gate is None else gate[:, V:].unflatten(1, (2, V))
-        # Of the norm of one row its weight has no gradient, but for eps.
+        # Of the norm of one row its weight has no gradient, but for eps; a small one would leave
+        # the difference of two large numbers, which in bfloat16 is rounding.
         return combine_norm(
-            y, weights, order, onto, weight, eps=0.3, gate=gate, activation=activation
+            y, weights, order, onto, weight, eps=3.0, gate=gate, activation=activation
         )
 
     check(summed, relative, BOUND[dtype], **given)
@@ -217,7 +219,7 @@ def test_weights_need_not_lie_close(relative):
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model(relative, name):
     """Every parameter, with Triton forced: no op lacks a gradient."""
-    model, found = new_model(CASES[name]).to(DEVICE), {}
+    model, found = new_model(small_enough(CASES[name])).to(DEVICE), {}
     for model.kernels in ("torch", "triton"):
         model.zero_grad()
         out = model(*packed(sequences(5, 0), DEVICE), at=torch.arange(5, device=DEVICE))

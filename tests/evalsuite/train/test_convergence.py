@@ -1,17 +1,15 @@
 """Models learn the same on Triton's kernels as on torch's; on a GPU alone, it takes trainings."""
 
-from itertools import combinations, product
-
 import numpy as np
 import pytest
 import torch
 
 from tests.evalsuite.train.test_loop import curve, trained
 
-SEEDS, STEPS, SMOOTH = (0, 1, 2), 200, 20
-EARLY, BOUND = 20, {"float32": 1e-3, "bfloat16": 5e-2}
-"""Steps in which kernels that round otherwise stay together, and how near. Later they do not:
-weights other by a millionth, on the same kernels, end as far apart as seeds do."""
+SEEDS, STEPS = range(8), 200
+EARLY, BOUND = 20, 1e-3
+"""Steps in which kernels that round otherwise stay together in float32, and how near. Later they do
+not: weights other by a millionth, on the same kernels, end as far apart as seeds do."""
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
@@ -34,30 +32,19 @@ def losses(small, out, family, kernels, dtype, seed):
     return np.array([float(row["loss"]) for row in curve(out / f"{kernels}-{seed}")])
 
 
-def smooth(losses):
-    """Each point the mean of some steps."""
-    return np.convolve(losses, np.full(SMOOTH, 1 / SMOOTH), "valid")
-
-
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("family", ["gated_deltanet", "gla"])
 def test_curves_agree_within_the_spread_of_seeds(small, tmp_path, family, dtype):
-    """A MoM's of one seed begin alike; on the mean of all seeds they end alike."""
-    curves = {
-        (kernels, seed): losses(small, tmp_path, family, kernels, dtype, seed)
-        for kernels, seed in product(("torch", "triton"), SEEDS)
-    }
-    for seed in SEEDS:
-        begin = np.abs(curves["torch", seed] - curves["triton", seed])[:EARLY]
-        assert begin.max() < BOUND[dtype], (seed, begin)
-
-    def apart(a, b):
-        return float(np.abs(smooth(a) - smooth(b)).mean())
-
+    """A MoM's of one seed begin alike; behind half of the steps the means over seeds are alike."""
     torch_s, triton_s = (
-        np.mean([curves[kernels, seed] for seed in SEEDS], 0) for kernels in ("torch", "triton")
+        np.array([losses(small, tmp_path, family, kernels, dtype, seed) for seed in SEEDS])
+        for kernels in ("torch", "triton")
     )
-    pairs = combinations(SEEDS, 2)
-    spread = float(np.mean([apart(curves["torch", a], curves["torch", b]) for a, b in pairs]))
-    learned = triton_s[0] - triton_s[-SMOOTH:].mean()
-    assert apart(torch_s, triton_s) < spread < learned, (apart(torch_s, triton_s), spread, learned)
+    if dtype == "float32":
+        begin = np.abs(torch_s - triton_s)[:, :EARLY].max(1)
+        assert begin.max() < BOUND, begin
+    ends = [curves[:, STEPS // 2 :].mean(1) for curves in (torch_s, triton_s)]
+    apart = abs(ends[0].mean() - ends[1].mean())
+    error = float(np.sqrt(sum(one.var(ddof=1) / len(SEEDS) for one in ends)))
+    learned = torch_s[:, 0].mean() - ends[0].mean()
+    assert apart < 3 * error < learned / 5, (apart, error, learned)

@@ -1,0 +1,294 @@
+"""The tables and plots of results/ out of what the models of configs/zoo answered.
+
+    python scripts/zoo_results.py RUNS --data DIR --out results
+
+RUNS holds a folder for each way of asking, of run folders as `mom-eval run --out` writes them:
+paper (with --control blind), full, sample, ablations (asked as in paper), haystack; and mqar, with
+a folder a model as `mom-eval mqar --out` writes it. Models are called as scripts/zoo_train.py calls
+them. DIR has the train files beside those that were asked: which answers are in them decides what
+counts as never seen. Writes zoo.md, zoo.csv (a line a board, row and task) and plots.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+import pandas as pd
+
+from mom_eval.results import table
+from mom_eval.results.board import METRICS, Board, Cell, Row
+from mom_eval.results.compare import compare
+from mom_eval.results.cost_table import size
+from mom_eval.results.frames import as_frame
+from mom_eval.results.leaderboard import build
+from mom_eval.results.markdown import grid
+from mom_eval.results.notes import task_name
+from mom_eval.results.plot_files import write_figures, write_report
+from mom_eval.results.plot_haystack import haystack_by_depth
+from mom_eval.results.plot_mqar import mqar_figure
+from mom_eval.results.plot_pareto import recall_by_cost
+from mom_eval.results.plot_scores import scores_by_task
+from mom_eval.results.rows import Line
+from mom_eval.results.select import selected
+from mom_eval.results.sides import Side
+from mom_eval.results.statistics import Interval
+from mom_eval.results.store import Run, read_runs
+from mom_eval.results.table import difference_text, score_text
+from mom_eval.tasks import data
+
+GROUPS: Final = {"Trained forms": ("fda", "squad"), "Transfer": ("swde", "nq", "drop")}
+"""Tasks whose train files were trained on, and those of which the models saw nothing. TriviaQA's 19
+questions are in neither."""
+SHOWN: Final = ("fda", "squad", "swde", "nq", "drop", "triviaqa")
+PAIRS: Final = [
+    ("small-mom-gated-deltanet", "small-gated-deltanet", "as many weights"),
+    ("seed1-mom-gated-deltanet", "seed1-gated-deltanet", "the same, another seed"),
+    (
+        "small-mom-gated-deltanet",
+        "budgets-gated-deltanet-activated-small",
+        "as many weights a token",
+    ),
+    ("small-mom-gated-deltanet", "budgets-gated-deltanet-state-small", "as many bytes of state"),
+    ("medium-mom-gated-deltanet", "medium-gated-deltanet", "as many weights, 8M"),
+    ("medium-mom-gated-deltanet", "budgets-gated-deltanet-activated-medium", "a token's, 8M"),
+    ("medium-mom-gated-deltanet", "budgets-gated-deltanet-state-medium", "bytes of state, 8M"),
+    ("small-mom-gla", "small-gla", "over GLA, as many weights"),
+    ("medium-mom-gla", "medium-gla", "over GLA, as many weights, 8M"),
+    ("small-mom-gated-deltanet", "seed1-mom-gated-deltanet", "two seeds of the MoM"),
+    ("small-gated-deltanet", "seed1-gated-deltanet", "two seeds of Gated DeltaNet"),
+]
+"""What is compared with what, and what the two have in common."""
+CONTAINS, BITS = METRICS["contains"], METRICS["bits_per_byte"]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("runs", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--data", "folder", required=True, type=click.Path(path_type=Path, exists=True))
+@click.option("--out", required=True, type=click.Path(path_type=Path))
+def main(runs: Path, folder: Path, out: Path) -> None:
+    """Write OUT/zoo.md, OUT/zoo.csv and OUT/plots from RUNS."""
+    asked = {
+        name: read_runs([runs / name])
+        for name in ("paper", "full", "sample", "ablations", "haystack")
+    }
+    mqar = pd.concat([pd.read_csv(file) for file in sorted(runs.glob("mqar/*/mqar.csv"))])
+    boards = [board for some in asked.values() for board in build(some)]
+    parts = [
+        "# What the models of configs/zoo recall",
+        "All numbers by scripts/zoo_results.py; what they say is in docs/findings.md. *contains*,"
+        " % of questions whose answer occurs in the output, with 95 % intervals clustered by"
+        " document. Local data are the rebuilt files with the hub's fields, not the hub's data"
+        " sets; the models are small and not the paper's.",
+        _real("Real tasks, protocol paper, 2,048 tokens", asked["paper"]),
+        _real("Real tasks, whole documents", asked["full"]),
+        _real("Real tasks, answers that no train file has under that key",
+              _unseen(asked["paper"], folder)),
+        _differences(asked["paper"]),
+        _real("Ablations of the small MoM, protocol paper", _ablations(asked)),
+        _haystack(build(asked["haystack"])),
+        _mqar(mqar),
+        "## Synthetic sample\n\n" + table.markdown(build(asked["sample"])),
+    ]  # fmt: skip
+    texts = {
+        "zoo.md": "\n\n".join(part.strip() for part in parts),
+        "zoo.csv": table.csv(boards).strip(),
+    }
+    write_report(texts, {}, out)
+    for path in _draw(asked, mqar, out / "plots"):
+        click.echo(f"wrote {path}")
+
+
+def _boards(runs: Iterable[Run]) -> list[Board]:
+    """Those without a control."""
+    return [board for board in build(runs) if board.group.control is None]
+
+
+def _real(title: str, runs: Sequence[Run]) -> str:
+    """A table a setting: averages of both groups, what the document adds to them, and tasks."""
+    parts = [f"## {title}"]
+    for board in _boards(runs):
+        counts = {column.key: column for column in board.columns}
+        groups = {
+            name: _rows_of(runs, board, known)
+            for name, tasks in GROUPS.items()
+            if (known := [task for task in tasks if task in counts])
+        }
+        tasks = [task for task in SHOWN if task in counts]
+        head = ["Model"]
+        for name in groups:
+            head += [name, *(["net"] if board.controls else []), "bits per byte"]
+        head += [f"{counts[task].name} ({counts[task].questions})" for task in tasks]
+        # By the first group's average.
+        order = dict.fromkeys(row.name for rows in groups.values() for row in rows.values())
+        rows = sorted(board.rows, key=lambda row: [*order].index(row.name))
+        lines = [_line(row, groups, tasks, controlled=bool(board.controls)) for row in rows]
+        parts += [board.title + ".", grid([*head, "State"], lines)]
+    return "\n\n".join(parts)
+
+
+def _rows_of(runs: Iterable[Run], like: Board, tasks: Sequence[str]) -> dict[str, Row]:
+    """Name -> row of the board that has these tasks alone."""
+    found = [board for board in build(selected(runs, tasks=tasks)) if board.group == like.group]
+    return {row.name: row for board in found for row in board.rows}
+
+
+def _line(
+    row: Row, groups: Mapping[str, Mapping[str, Row]], tasks: Sequence[str], *, controlled: bool
+) -> list[str]:
+    cells = [f"{row.name} (reference)" if row.kind == "reference" else row.name]
+    for rows in groups.values():
+        average = rows[row.name].average if row.name in rows else Cell()
+        cells.append(score_text(average.scores.get("contains"), CONTAINS))
+        if controlled:
+            cells.append(difference_text(average.net.get("blind"), CONTAINS))
+        cells.append(score_text(average.scores.get("bits_per_byte"), BITS))
+    for task in tasks:
+        cell = row.cells.get(task)
+        cells.append(score_text(cell and cell.scores.get("contains"), CONTAINS))
+    return [*cells, "-" if row.costs.state_bytes is None else size(row.costs.state_bytes)]
+
+
+def _unseen(runs: Iterable[Run], folder: Path) -> list[Run]:
+    """FDA and SQuAD, but for answers that the train file has; of FDA under the same key."""
+    source = data.resolve(str(folder))
+    seen: dict[str, set[tuple[str, ...]]] = {}
+    for task in GROUPS["Trained forms"]:
+        rows = data.load(task, source, context_length=2048).train_rows() or []
+        # Questions in words share no key: there the answer alone counts.
+        seen[task] = {
+            _plain(f"{row['key']}:" if "key" in row else "", row["value"]) for row in rows
+        }
+    out = []
+    for run in runs:
+        questions = {
+            task: [
+                line for line in run.questions.get(task, ()) if not _answered(task, line) & known
+            ]
+            for task, known in seen.items()
+        }
+        out.append(Run(run.folder, run.info, questions))
+    return [run for run in out if any(run.questions.values())]
+
+
+def _answered(task: str, line: Line) -> set[tuple[str, ...]]:
+    key = line["question"] if task == "fda" else ""
+    return {_plain(key, answer) for answer in line["answers"]}
+
+
+def _plain(*texts: str) -> tuple[str, ...]:
+    return tuple(text.strip().lower() for text in texts)
+
+
+def _differences(runs: Sequence[Run]) -> str:
+    plain = [run for run in runs if run.info["setting"]["control"] is None]
+    labels = {run.info["label"]: run for run in plain}
+    compared = [task for tasks in GROUPS.values() for task in tasks]
+    lines = []
+    for a, b, what in PAIRS:
+        if a not in labels or b not in labels:
+            continue
+        sides = [Side(name, [run for run in plain if run.info["label"] == name]) for name in (a, b)]
+        cells = [f"{a} less {b}", what]
+        for tasks in GROUPS.values():
+            (found,) = compare(*sides, tasks=tasks)
+            assert found.average is not None
+            cells.append(difference_text(found.average.difference, CONTAINS))
+            cells.append(_bits(found.average.bits))
+        (found,) = compare(*sides)
+        by_task = {row.task: row for row in found.tasks}
+        cells += [difference_text(by_task[task].difference, CONTAINS) for task in compared]
+        lines.append(cells)
+    head = ["Models", "They have in common"]
+    for name in GROUPS:
+        head += [name, "bits per byte"]
+    head += [task_name(task) for task in compared]
+    words = (
+        "In points of *contains* on the same questions, 95 % intervals clustered by document; bits"
+        " per byte of the answer, below 0 the first is better. `mom-eval compare A B` adds"
+        " verdicts, adjusted for the number of tasks."
+    )
+    return f"## Paired differences, protocol paper\n\n{words}\n\n{grid(head, lines)}"
+
+
+def _bits(value: Interval | None) -> str:
+    return difference_text(value, BITS)
+
+
+def _ablations(asked: dict[str, list[Run]]) -> list[Run]:
+    """With the model that they vary, in both seeds, and no rows made by code."""
+    whole = ("small-mom-gated-deltanet", "seed1-mom-gated-deltanet")
+    beside = [run for run in asked["paper"] if run.info["label"] in whole]
+    own = [run for run in asked["ablations"] if run.info["kind"] != "reference"]
+    return [run for run in (*beside, *own) if run.info["setting"]["control"] is None]
+
+
+def _haystack(boards: Sequence[Board]) -> str:
+    """Bits per byte of the answer, the average of the tasks: contains is near 0 for all."""
+    lengths = sorted({board.group.haystack or 0 for board in boards})
+    places = {(board.group.haystack, board.group.depth): board for board in boards}
+    depths = sorted({board.group.depth or 0.0 for board in boards})
+    names = sorted({row.name for board in boards for row in board.rows if row.kind == "model"})
+    parts = []
+    for metric, title in (("bits_per_byte", "Bits per byte"), ("contains", "contains, %")):
+        lines = [
+            [name, f"{depth:g}", *(
+                _cell(places.get((length, depth)), name, metric) for length in lengths
+            )]
+            for name in names
+            for depth in depths
+        ]  # fmt: skip
+        parts.append(grid([title, "Depth", *(f"{length:,}" for length in lengths)], lines))
+    tasks = ", ".join(column.name for column in boards[0].columns)
+    words = (
+        f"Average of {tasks}: the passage among others, to so many tokens; depth 0 is the"
+        " beginning. The models were trained on 2,048 tokens; those with attention are made for no"
+        " more."
+    )
+    return f"## Haystack, {boards[0].group.source} data\n\n{words}\n\n" + "\n\n".join(parts)
+
+
+def _cell(board: Board | None, name: str, metric: str) -> str:
+    row = next((row for row in board.rows if row.name == name), None) if board else None
+    return score_text(row and row.average.scores.get(metric), METRICS[metric])
+
+
+def _mqar(frame: pd.DataFrame) -> str:
+    parts = ["## MQAR", "Queries answered right, %, with 95 % intervals."]
+    cells = {
+        (line["length"], line["label"], line["pairs"]): "{:.1f} {:.0f}-{:.0f}".format(
+            *(100 * line[name] for name in ("accuracy", "accuracy_low", "accuracy_high"))
+        )
+        for line in frame.to_dict("records")
+    }
+    labels = sorted({label for _, label, _ in cells})
+    for length in sorted({length for length, _, _ in cells}):
+        pairs = sorted({count for other, _, count in cells if other == length})
+        rows = [
+            [name, *(cells.get((length, name, count), "-") for count in pairs)] for name in labels
+        ]
+        parts.append(grid([f"{length:,} tokens", *(f"{count} pairs" for count in pairs)], rows))
+    return "\n\n".join(parts)
+
+
+def _draw(asked: Mapping[str, Sequence[Run]], mqar: pd.DataFrame, out: Path) -> list[Path]:
+    trained, transfer = (
+        _frame(_boards(selected(asked["paper"], tasks=tasks))) for tasks in GROUPS.values()
+    )
+    figures = {
+        "trained-forms": scores_by_task(trained),
+        "transfer": scores_by_task(transfer),
+        "pareto": recall_by_cost(trained),
+        "sample": scores_by_task(_frame(_boards(asked["sample"]))),
+        "haystack": haystack_by_depth(_frame(build(asked["haystack"], "bits_per_byte"))),
+        "mqar": mqar_figure(mqar),
+    }
+    return write_figures(figures, out)
+
+
+def _frame(boards: Sequence[Board]) -> pd.DataFrame:
+    return as_frame(table.lines(boards), table.FIELDS)
+
+
+if __name__ == "__main__":
+    main()
