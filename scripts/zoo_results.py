@@ -3,10 +3,11 @@
     python scripts/zoo_results.py RUNS --data DIR --out results
 
 RUNS holds a folder for each way of asking, of run folders as `mom-eval run --out` writes them:
-paper (with --control blind), full, sample, ablations (asked as in paper), haystack; and mqar, with
-a folder a model as `mom-eval mqar --out` writes it. Models are called as scripts/zoo_train.py calls
-them. DIR has the train files beside those that were asked: which answers are in them decides what
-counts as never seen. Writes zoo.md, zoo.csv (a line a board, row and task) and plots.
+paper (with --control blind), full, sample, ablations (asked as in paper), haystack; and mqar and
+routing, with a folder a model as `mom-eval mqar --out` and `mom-eval routing --out` write it.
+Models are called as scripts/zoo_train.py calls them. DIR has the train files beside those that were
+asked: which answers are in them decides what counts as never seen. Writes zoo.md, zoo.csv (a line a
+board, row and task) and plots.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -72,7 +73,10 @@ def main(runs: Path, folder: Path, out: Path) -> None:
         name: read_runs([runs / name])
         for name in ("paper", "full", "sample", "ablations", "haystack")
     }
-    mqar = pd.concat([pd.read_csv(file) for file in sorted(runs.glob("mqar/*/mqar.csv"))])
+    mqar, routing = (
+        pd.concat([pd.read_csv(file) for file in sorted(runs.glob(f"{name}/*/{name}.csv"))])
+        for name in ("mqar", "routing")
+    )
     boards = [board for some in asked.values() for board in build(some)]
     parts = [
         "# What the models of configs/zoo recall",
@@ -84,8 +88,10 @@ def main(runs: Path, folder: Path, out: Path) -> None:
         _real("Real tasks, whole documents", asked["full"]),
         _real("Real tasks, answers that no train file has under that key",
               _unseen(asked["paper"], folder)),
-        _differences(asked["paper"]),
+        _differences("protocol paper", asked["paper"]),
+        _differences("whole documents", asked["full"]),
         _real("Ablations of the small MoM, protocol paper", _ablations(asked)),
+        _routing(routing),
         _haystack(build(asked["haystack"])),
         _mqar(mqar),
         "## Synthetic sample\n\n" + table.markdown(build(asked["sample"])),
@@ -180,7 +186,7 @@ def _plain(*texts: str) -> tuple[str, ...]:
     return tuple(text.strip().lower() for text in texts)
 
 
-def _differences(runs: Sequence[Run]) -> str:
+def _differences(title: str, runs: Sequence[Run]) -> str:
     plain = [run for run in runs if run.info["setting"]["control"] is None]
     labels = {run.info["label"]: run for run in plain}
     compared = [task for tasks in GROUPS.values() for task in tasks]
@@ -208,7 +214,7 @@ def _differences(runs: Sequence[Run]) -> str:
         " per byte of the answer, below 0 the first is better. `mom-eval compare A B` adds"
         " verdicts, adjusted for the number of tasks."
     )
-    return f"## Paired differences, protocol paper\n\n{words}\n\n{grid(head, lines)}"
+    return f"## Paired differences, {title}\n\n{words}\n\n{grid(head, lines)}"
 
 
 def _bits(value: Interval | None) -> str:
@@ -221,6 +227,25 @@ def _ablations(asked: dict[str, list[Run]]) -> list[Run]:
     beside = [run for run in asked["paper"] if run.info["label"] in whole]
     own = [run for run in asked["ablations"] if run.info["kind"] != "reference"]
     return [run for run in (*beside, *own) if run.info["setting"]["control"] is None]
+
+
+def _routing(frame: pd.DataFrame) -> str:
+    """Where its tokens go, layer by layer."""
+    lines = frame.drop_duplicates(["label", "layer", "memory"]).to_dict("records")
+    loads: dict[tuple[str, int], list[str]] = {}
+    for line in lines:
+        loads.setdefault((line["label"], line["layer"]), []).append(f"{100 * line['load']:.0f}")
+    layers = sorted({layer for _, layer in loads})
+    rows = [
+        [name, *(" ".join(loads.get((name, layer), ["-"])) for layer in layers)]
+        for name in sorted({name for name, _ in loads})
+    ]
+    words = (
+        f"% of all choices that each routed memory has, on {lines[0]['details']},"
+        f" {lines[0]['questions']:,} questions; the shared memory has every token besides."
+    )
+    head = ["Model", *(f"Layer {layer}" for layer in layers)]
+    return f"## Routing load\n\n{words}\n\n{grid(head, rows)}"
 
 
 def _haystack(boards: Sequence[Board]) -> str:
@@ -283,7 +308,10 @@ def _draw(asked: Mapping[str, Sequence[Run]], mqar: pd.DataFrame, out: Path) -> 
         "haystack": haystack_by_depth(_frame(build(asked["haystack"], "bits_per_byte"))),
         "mqar": mqar_figure(mqar),
     }
-    return write_figures(figures, out)
+    drawn = [path for path in write_figures(figures, out) if path.suffix == ".png"]
+    for path in drawn:
+        path.with_suffix(".svg").unlink()
+    return drawn
 
 
 def _frame(boards: Sequence[Board]) -> pd.DataFrame:

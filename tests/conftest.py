@@ -19,6 +19,11 @@ TEXT = (
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest file comes first: at the end all cores but one would wait for it."""
+    items.sort(key=lambda item: item.path.name != "test_triton.py")
+
+
 @pytest.fixture(scope="session")
 def tokenizer():
     """A byte-level BPE of 400 entries, reversible; like Llama's it puts <s> before a text."""

@@ -45,7 +45,7 @@ MODELS = {
 WIDE = [
     (256, torch.bfloat16, [kind for kind in KINDS if kind != "slot"]),
     (512, torch.bfloat16, ["channel-delta"]),
-    (512, torch.float32, ["head-delta"]),
+    pytest.param(512, torch.float32, ["head-delta"], marks=pytest.mark.slow),
 ]
 TYPES = {
     torch.float32: "fp32",
@@ -140,7 +140,7 @@ def test_one_long_prompt_compiles_for_hopper(K, dtype, kinds, compiler):
     ("kind", "K", "dtype"),
     [
         ("head-delta", 256, torch.bfloat16),
-        ("channel-delta", 128, torch.bfloat16),
+        pytest.param("channel-delta", 128, torch.bfloat16, marks=pytest.mark.slow),
         pytest.param("head-delta", 128, torch.float32, marks=pytest.mark.slow),
         pytest.param("channel-delta", 128, torch.float32, marks=pytest.mark.slow),
     ],
