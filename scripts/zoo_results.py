@@ -12,7 +12,7 @@ board, row and task) and plots.
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 import pandas as pd
@@ -30,13 +30,14 @@ from mom_eval.results.plot_haystack import haystack_by_depth
 from mom_eval.results.plot_mqar import mqar_figure
 from mom_eval.results.plot_pareto import recall_by_cost
 from mom_eval.results.plot_scores import scores_by_task
-from mom_eval.results.rows import Line
 from mom_eval.results.select import selected
 from mom_eval.results.sides import Side
 from mom_eval.results.statistics import Interval
 from mom_eval.results.store import Run, read_runs
 from mom_eval.results.table import difference_text, score_text
 from mom_eval.tasks import data
+from mom_eval.tasks.questions import digest
+from mom_eval.tasks.recall import RECALL
 
 GROUPS: Final = {"Trained forms": ("fda", "squad"), "Transfer": ("swde", "nq", "drop")}
 """Tasks whose train files were trained on, and those of which the models saw nothing. TriviaQA's 19
@@ -158,32 +159,29 @@ def _line(
 def _unseen(runs: Iterable[Run], folder: Path) -> list[Run]:
     """FDA and SQuAD, but for answers that the train file has; of FDA under the same key."""
     source = data.resolve(str(folder))
-    seen: dict[str, set[tuple[str, ...]]] = {}
+    seen: dict[str, set[str]] = {}
     for task in GROUPS["Trained forms"]:
-        rows = data.load(task, source, context_length=2048).train_rows() or []
-        # Questions in words share no key: there the answer alone counts.
+        found, of = data.load(task, source, context_length=2048), RECALL[task]
+        known = {_plain(row, row["value"]) for row in found.train_rows() or []}
         seen[task] = {
-            _plain(f"{row['key']}:" if "key" in row else "", row["value"]) for row in rows
+            digest(of.name, of.document(row), of.ask(row), *of.answers(row))
+            for row in found.rows
+            if {_plain(row, answer) for answer in of.answers(row)} & known
         }
     out = []
     for run in runs:
         questions = {
-            task: [
-                line for line in run.questions.get(task, ()) if not _answered(task, line) & known
-            ]
-            for task, known in seen.items()
+            # The second question of one hash has it with a number.
+            task: [line for line in run.questions.get(task, ()) if line["id"][:12] not in ids]
+            for task, ids in seen.items()
         }
         out.append(Run(run.folder, run.info, questions))
     return [run for run in out if any(run.questions.values())]
 
 
-def _answered(task: str, line: Line) -> set[tuple[str, ...]]:
-    key = line["question"] if task == "fda" else ""
-    return {_plain(key, answer) for answer in line["answers"]}
-
-
-def _plain(*texts: str) -> tuple[str, ...]:
-    return tuple(text.strip().lower() for text in texts)
+def _plain(row: Mapping[str, Any], answer: str) -> tuple[str, str]:
+    """Questions in words share no key: there the answer alone counts."""
+    return row.get("key", "").strip().lower(), answer.strip().lower()
 
 
 def _differences(title: str, runs: Sequence[Run]) -> str:

@@ -3,22 +3,31 @@
 import csv
 import gzip
 import json
+import tarfile
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from mom_eval.tasks.questions import digest
+from mom_eval.tasks.recall import RECALL
 from tests.results.conftest import make_run
-from tests.results.folders import real_lines, write_model, write_run
+from tests.results.folders import ANSWERS, real_lines, write_model, write_run
 
-_SPEC = spec_from_file_location(
-    "zoo_results", Path(__file__).resolve().parents[2] / "scripts" / "zoo_results.py"
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-zoo_results = module_from_spec(_SPEC)
-_SPEC.loader.exec_module(zoo_results)
+
+def script(name):
+    """It as a module."""
+    path = Path(__file__).resolve().parents[2] / "scripts" / f"{name}.py"
+    spec = spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+zoo_results, zoo_scores = script("zoo_results"), script("zoo_scores")
 
 MOM, PLAIN = "small-mom-gated-deltanet", "small-gated-deltanet"
 RIGHT = {
@@ -34,11 +43,25 @@ def answers(right):
     return {task: [1] * count + [0] * (40 - count) for task, count in right.items()}
 
 
+def rows(task):
+    """Those of a file on the questions of `real_lines`."""
+    for place, line in enumerate(real_lines(task, [0] * 40)):
+        (answer,) = line["answers"]
+        row = {"doc_id": f"{place}", "value": answer}
+        if task == "fda":
+            yield row | {"file_name": "a", "key": f"Key {place}", "text": f"It is. Key {place}:"}
+        else:
+            question = {"question": f"Which is {place}?", "answers": [answer], "title": "t"}
+            yield row | question | {"context": "c", "text": f"c Which is {place}? Answer:"}
+
+
 def keyed(label, right, **setting):
-    """FDA's questions are keys, as they are on disk."""
+    """With the ids that those rows have."""
     run = make_run(label, {task: real_lines(task, some) for task, some in answers(right).items()})
-    for place, line in enumerate(run.questions["fda"]):
-        line["question"] = f"Key {place}:"
+    for task in ("fda", "squad"):
+        of = RECALL[task]
+        for line, row in zip(run.questions[task], rows(task), strict=True):
+            line["id"] = digest(task, of.document(row), of.ask(row), *of.answers(row))
     run.info["setting"].update(setting)
     run.info["model"].update(COSTS)
     return run
@@ -70,24 +93,22 @@ def tables(tmp_path_factory):
     write_run(path / "ablations", keyed("ablations-top-1", RIGHT[PLAIN]), "top-1")
     data = path / "data"
     data.mkdir()
-    row = {"doc_id": "1", "file_name": "a", "key": "Key 0", "value": "862.1345", "text": "Key 0:"}
-    rows = {
-        "fda": [row],
-        # Another key's answer counts as never seen, whatever case the right key's is in.
-        "fda.train": [row, row | {"key": "key 1", "value": "march 1884"}, row | {"key": "Key 2"}],
-    }
-    rows["squad"] = [
-        {"doc_id": "2", "title": "t", "context": "c", "question": "q", "answers": ["a"]}
-        | {"text": "c q Answer:", "value": "a"}
-    ]
-    rows["squad.train"] = [rows["squad"][0] | {"value": "Ada Marsh"}]
-    for name, lines in rows.items():
+    files = {task: [*rows(task)] for task in ("fda", "squad")}
+    one = files["fda"][0]
+    # Another key's answer counts as never seen, whatever case the right key's is in.
+    files["fda.train"] = [one, one | {"key": "key 1", "value": "march 1884"}, one | {"key": "K 2"}]
+    files["squad.train"] = [files["squad"][0] | {"value": "Ada Marsh"}]
+    for name, lines in files.items():
         with gzip.open(data / f"{name}.jsonl.gz", "wt") as file:
             file.writelines(json.dumps(line) + "\n" for line in lines)
-    command = [str(path), "--data", str(data), "--out", str(path / "out")]
+    make(path, data, path / "out")
+    return path / "out"
+
+
+def make(runs, data, out):
+    command = [str(runs), "--data", str(data), "--out", str(out)]
     done = CliRunner().invoke(zoo_results.main, command, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return path / "out"
 
 
 def part(tables, title):
@@ -137,3 +158,17 @@ def test_all_boards_are_in_one_file_and_drawn(tables):
     names = {"trained-forms", "transfer", "pareto", "sample", "haystack", "mqar"}
     assert {path.stem for path in (tables / "plots").glob("*.png")} == names
     assert "75.0 70-80" in (tables / "zoo.md").read_text("utf-8")
+
+
+def test_what_is_published_has_no_word_and_gives_the_same_tables(tables, tmp_path):
+    for name in ("once.tar.xz", "again.tar.xz"):
+        command = [str(tables.parent), "--out", str(tmp_path / name)]
+        done = CliRunner().invoke(zoo_scores.main, command, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "once.tar.xz").read_bytes() == (tmp_path / "again.tar.xz").read_bytes()
+    with tarfile.open(tmp_path / "once.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    for path in (tmp_path / "runs").rglob("*"):
+        assert path.is_dir() or not any(word in path.read_text("utf-8") for word in ANSWERS)
+    make(tmp_path / "runs", tables.parent / "data", tmp_path / "out")
+    assert (tmp_path / "out" / "zoo.md").read_text() == (tables / "zoo.md").read_text()
