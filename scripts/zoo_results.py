@@ -32,7 +32,6 @@ from mom_eval.results.plot_pareto import recall_by_cost
 from mom_eval.results.plot_scores import scores_by_task
 from mom_eval.results.select import selected
 from mom_eval.results.sides import Side
-from mom_eval.results.statistics import Interval
 from mom_eval.results.store import Run, read_runs
 from mom_eval.results.table import difference_text, score_text
 from mom_eval.tasks import data
@@ -186,7 +185,7 @@ def _plain(row: Mapping[str, Any], answer: str) -> tuple[str, str]:
 
 def _differences(title: str, runs: Sequence[Run]) -> str:
     plain = [run for run in runs if run.info["setting"]["control"] is None]
-    labels = {run.info["label"]: run for run in plain}
+    labels = {run.info["label"] for run in plain}
     compared = [task for tasks in GROUPS.values() for task in tasks]
     lines = []
     for a, b, what in PAIRS:
@@ -198,7 +197,7 @@ def _differences(title: str, runs: Sequence[Run]) -> str:
             (found,) = compare(*sides, tasks=tasks)
             assert found.average is not None
             cells.append(difference_text(found.average.difference, CONTAINS))
-            cells.append(_bits(found.average.bits))
+            cells.append(difference_text(found.average.bits, BITS))
         (found,) = compare(*sides)
         by_task = {row.task: row for row in found.tasks}
         cells += [difference_text(by_task[task].difference, CONTAINS) for task in compared]
@@ -213,10 +212,6 @@ def _differences(title: str, runs: Sequence[Run]) -> str:
         " verdicts, adjusted for the number of tasks."
     )
     return f"## Paired differences, {title}\n\n{words}\n\n{grid(head, lines)}"
-
-
-def _bits(value: Interval | None) -> str:
-    return difference_text(value, BITS)
 
 
 def _ablations(asked: dict[str, list[Run]]) -> list[Run]:

@@ -7,9 +7,9 @@ import torch
 from tests.evalsuite.train.test_loop import curve, trained
 
 SEEDS, STEPS = range(8), 200
-EARLY, BOUND = 20, 1e-3
-"""Steps in which kernels that round otherwise stay together in float32, and how near. Later they do
-not: weights other by a millionth, on the same kernels, end as far apart as seeds do."""
+EARLY, BOUND, BEGIN = 20, {"float32": 1e-3, "bfloat16": 5e-2}, 3
+"""Steps in which kernels that round otherwise stay together, how near, and of how many seeds. Later
+they do not: weights other by a millionth, on the same kernels, end as far apart as seeds do."""
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
@@ -40,11 +40,10 @@ def test_curves_agree_within_the_spread_of_seeds(small, tmp_path, family, dtype)
         np.array([losses(small, tmp_path, family, kernels, dtype, seed) for seed in SEEDS])
         for kernels in ("torch", "triton")
     )
-    if dtype == "float32":
-        begin = np.abs(torch_s - triton_s)[:, :EARLY].max(1)
-        assert begin.max() < BOUND, begin
+    begin = np.abs(torch_s - triton_s)[:BEGIN, :EARLY].max(1)
+    assert begin.max() < BOUND[dtype], begin
     ends = [curves[:, STEPS // 2 :].mean(1) for curves in (torch_s, triton_s)]
     apart = abs(ends[0].mean() - ends[1].mean())
     error = float(np.sqrt(sum(one.var(ddof=1) / len(SEEDS) for one in ends)))
     learned = torch_s[:, 0].mean() - ends[0].mean()
-    assert apart < 3 * error < learned / 5, (apart, error, learned)
+    assert apart < 2 * error < learned / 5, (apart, error, learned)
