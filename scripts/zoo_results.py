@@ -11,6 +11,7 @@ board, row and task) and plots.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,7 +93,7 @@ def main(runs: Path, folder: Path, out: Path) -> None:
         _differences("whole documents", asked["full"]),
         _real("Ablations of the small MoM, protocol paper", _ablations(asked)),
         _routing(routing),
-        _haystack(build(asked["haystack"])),
+        *(_haystack(some) for some in _by_source(build(asked["haystack"]))),
         _mqar(mqar),
         "## Synthetic sample\n\n" + table.markdown(build(asked["sample"])),
     ]  # fmt: skip
@@ -152,7 +153,11 @@ def _line(
     for task in tasks:
         cell = row.cells.get(task)
         cells.append(score_text(cell and cell.scores.get("contains"), CONTAINS))
-    return [*cells, "-" if row.costs.state_bytes is None else size(row.costs.state_bytes)]
+    return [*cells, _size(row.costs.state_bytes)]
+
+
+def _size(count: int | None) -> str:
+    return "-" if count is None else size(count)
 
 
 def _unseen(runs: Iterable[Run], folder: Path) -> list[Run]:
@@ -241,29 +246,41 @@ def _routing(frame: pd.DataFrame) -> str:
     return f"## Routing load\n\n{words}\n\n{grid(head, rows)}"
 
 
+def _by_source(boards: Iterable[Board]) -> list[list[Board]]:
+    """Real documents and made up ones have haystacks of their own."""
+    of: dict[str, list[Board]] = {}
+    for board in boards:
+        of.setdefault(board.group.source, []).append(board)
+    return [of[source] for source in sorted(of)]
+
+
 def _haystack(boards: Sequence[Board]) -> str:
-    """Bits per byte of the answer, the average of the tasks: contains is near 0 for all."""
+    """Bits per byte of the answer and contains by length and depth, beside what a model costs."""
     lengths = sorted({board.group.haystack or 0 for board in boards})
     places = {(board.group.haystack, board.group.depth): board for board in boards}
     depths = sorted({board.group.depth or 0.0 for board in boards})
-    names = sorted({row.name for board in boards for row in board.rows if row.kind == "model"})
+    # Attention's state grows, so it is counted at the shortest, which every model was asked.
+    found = [row for row in places[lengths[0], depths[0]].rows if row.kind == "model"]
     parts = []
     for metric, title in (("bits_per_byte", "Bits per byte"), ("contains", "contains, %")):
         lines = [
-            [name, f"{depth:g}", *(
-                _cell(places.get((length, depth)), name, metric) for length in lengths
-            )]
-            for name in names
+            [row.name, f"{depth:g}", *(
+                _cell(places.get((length, depth)), row.name, metric) for length in lengths
+            ), *map(_size, (row.costs.state_bytes, row.costs.decode_bytes))]
+            for row in sorted(found, key=lambda row: row.name)
             for depth in depths
         ]  # fmt: skip
-        parts.append(grid([title, "Depth", *(f"{length:,}" for length in lengths)], lines))
+        head = [title, "Depth", *(f"{length:,}" for length in lengths), "State", "Moved a token"]
+        parts.append(grid(head, lines))
     tasks = ", ".join(column.name for column in boards[0].columns)
+    synthetic = boards[0].group.synthetic
+    source = "synthetic sample" if synthetic else f"{boards[0].group.source} data"
     words = (
         f"Average of {tasks}: the passage among others, to so many tokens; depth 0 is the"
         " beginning. The models were trained on 2,048 tokens; those with attention are made for no"
-        " more."
+        f" more. Bytes of the state, and read and written for one more token, at {lengths[0]:,}."
     )
-    return f"## Haystack, {boards[0].group.source} data\n\n{words}\n\n" + "\n\n".join(parts)
+    return f"## Haystack, {source}\n\n{words}\n\n" + "\n\n".join(parts)
 
 
 def _cell(board: Board | None, name: str, metric: str) -> str:
@@ -298,13 +315,20 @@ def _draw(asked: Mapping[str, Sequence[Run]], mqar: pd.DataFrame, out: Path) -> 
         "transfer": scores_by_task(transfer),
         "pareto": recall_by_cost(trained),
         "sample": scores_by_task(_frame(_boards(asked["sample"]))),
-        "haystack": haystack_by_depth(_frame(build(asked["haystack"], "bits_per_byte"))),
+        **dict(map(_haystack_figure, _by_source(build(asked["haystack"])))),
         "mqar": mqar_figure(mqar),
     }
     drawn = [path for path in write_figures(figures, out) if path.suffix == ".png"]
     for path in drawn:
         path.with_suffix(".svg").unlink()
     return drawn
+
+
+def _haystack_figure(boards: Sequence[Board]) -> tuple[str, Any]:
+    """Its name too. On real documents small models contain next to nothing, so bits are shown."""
+    synthetic = boards[0].group.synthetic
+    shown = boards if synthetic else [replace(board, metric="bits_per_byte") for board in boards]
+    return "haystack-sample" if synthetic else "haystack", haystack_by_depth(_frame(shown))
 
 
 def _frame(boards: Sequence[Board]) -> pd.DataFrame:

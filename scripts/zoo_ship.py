@@ -1,11 +1,12 @@
-"""Put trained models of configs/zoo into the package, each with a card of its own.
+"""Put trained models of configs/zoo into the package, each with a card; or write their cards alone.
 
     export ZOO=FOLDER        # of scripts/zoo_data.py
     python scripts/zoo_ship.py trained/small-*
+    python scripts/zoo_ship.py trained/medium-* --cards results/cards
 
 What scripts/zoo_train.py has left in trained/small-gla becomes mom_eval/models/zoo/gla-2m: the last
 checkpoint with its tokenizer, its curves as a plot, and README.md, the card. All files of a model
-come from its own training.
+come from its own training. With --cards it becomes results/cards/small-gla.md and its plot.
 """
 
 import csv
@@ -32,8 +33,7 @@ LENGTH = 1024
 CARD = """\
 # {name}
 
-It ships with mom-eval to show, in a minute and on a laptop, how architectures recall. It is small:
-what it scores says nothing about larger models, and it is of no other use.
+{what}
 
 {shape}
 
@@ -60,15 +60,22 @@ alone. The sample stands there twice, with documents of up to 2,048 and of up to
 
 {heldout}
 
-![Loss and share of right tokens, in training and held out, by tokens trained on](loss.png)
+![Loss and share of right tokens, in training and held out, by tokens trained on]({plot})
 """
+SHIPS = """\
+It ships with mom-eval to show, in a minute and on a laptop, how architectures recall. It is small:
+what it scores says nothing about larger models, and it is of no other use."""
+DOES_NOT = """\
+What it recalls is in [zoo.md](../zoo.md). It is small: that says nothing about larger models. It
+does not ship; this makes it again:
+
+    python scripts/zoo_train.py configs/zoo/{config} --out trained"""
 
 
 class Trained(NamedTuple):
     """What a training has left."""
 
     config: Config
-    checkpoint: Path
     loss: list[dict[str, str]]
     heldout: list[dict[str, str]]
 
@@ -80,9 +87,13 @@ class Trained(NamedTuple):
     required=True,
     type=click.Path(path_type=Path, exists=True, file_okay=False),
 )
-def main(folders: tuple[Path, ...]) -> None:
+@click.option("--cards", type=click.Path(path_type=Path), help="Write cards there, ship nothing.")
+def main(folders: tuple[Path, ...], cards: Path | None) -> None:
     """Ship the models of FOLDERS."""
     for folder in folders:
+        if cards is not None:
+            _card_alone(folder, cards)
+            continue
         of, _, model = folder.name.partition("-")
         if of not in SIZES:
             raise click.ClickException(
@@ -91,20 +102,39 @@ def main(folders: tuple[Path, ...]) -> None:
         name, trained = f"{model}-{SIZES[of]}", _trained(folder)
         target = FOLDER / name
         target.mkdir(exist_ok=True)
-        for file in trained.checkpoint.iterdir():
+        last = max(folder.glob("step-*"), key=lambda path: int(path.name.split("-")[1]))
+        for file in last.iterdir():
             shutil.copyfile(file, target / file.name)
-        for path in plot_training.write(target, trained.loss, trained.heldout, name):
-            if path.suffix == ".svg":
-                path.unlink()
-        (target / "README.md").write_text(card(name, trained), "utf-8")
+        _draw(target, name, trained)
+        (target / "README.md").write_text(card(name, SHIPS, "loss.png", trained), "utf-8")
         click.echo(f"{target.name}: {size(sum(file.stat().st_size for file in target.iterdir()))}")
 
 
-def card(name: str, trained: Trained) -> str:
+def _card_alone(folder: Path, cards: Path) -> None:
+    """Its card and curves, called as scripts/zoo_train.py calls the model."""
+    of, _, model = folder.name.partition("-")
+    trained, plot = _trained(folder), f"{folder.name}.png"
+    cards.mkdir(parents=True, exist_ok=True)
+    _draw(cards, folder.name, trained).rename(cards / plot)
+    text = card(folder.name, DOES_NOT.format(config=f"{of}/{model}.toml"), plot, trained)
+    (cards / f"{folder.name}.md").write_text(text, "utf-8")
+    click.echo(f"wrote {cards / folder.name}.md")
+
+
+def _draw(target: Path, name: str, trained: Trained) -> Path:
+    """Its curves, as loss.png."""
+    png, svg = plot_training.write(target, trained.loss, trained.heldout, name)
+    svg.unlink()
+    return png
+
+
+def card(name: str, what: str, plot: str, trained: Trained) -> str:
     """What a model is, what it was trained on, and how far that went."""
     train, last = trained.config.train, trained.loss[-1]
     return CARD.format(
         name=name,
+        what=what,
+        plot=plot,
         shape=_shape(trained),
         steps=int(last["step"]),
         tokens=int(last["tokens"]),
@@ -173,12 +203,11 @@ def _tokens(source: Any, tokenizer: str) -> int | None:
 
 
 def _trained(folder: Path) -> Trained:
-    last = max(folder.glob("step-*"), key=lambda path: int(path.name.split("-")[1]))
     loss, heldout = (
         list(csv.DictReader((folder / name).read_text("utf-8").splitlines()))
         for name in ("loss.csv", "heldout.csv")
     )
-    return Trained(read(folder / "config.toml"), last, loss, heldout)
+    return Trained(read(folder / "config.toml"), loss, heldout)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,12 @@
 """The gate's proof: every damage damages and leaves nothing behind; tables are written."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 from click.testing import CliRunner
 
-PATH = Path(__file__).resolve().parents[2] / "scripts" / "gate_proof.py"
-spec = importlib.util.spec_from_file_location("gate_proof", PATH)
-assert spec is not None
-assert spec.loader is not None
-gate_proof = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(gate_proof)
+from tests.house.scripts import script
+
+gate_proof = script("gate_proof")
 
 
 @pytest.mark.parametrize("name", gate_proof.DAMAGES)

@@ -1,41 +1,28 @@
 """docs/cli.md says what --help says; `python scripts/cli_docs.py` writes it anew."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
+from tests.house.scripts import SCRIPTS, script
 
-import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+cli_docs = script("cli_docs")
 
 
-@pytest.fixture
-def script():
-    spec = spec_from_file_location("cli_docs", ROOT / "scripts" / "cli_docs.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def test_the_page_is_what_every_command_says_of_itself():
+    written = (SCRIPTS.parent / "docs" / "cli.md").read_text("utf-8")
+    assert written == cli_docs.page(), "stale: run `python scripts/cli_docs.py`"
 
 
-def test_the_page_is_what_every_command_says_of_itself(script):
-    written = (ROOT / "docs" / "cli.md").read_text("utf-8")
-    assert written == script.page(), "stale: run `python scripts/cli_docs.py`"
-
-
-def test_every_command_stands_in_it_whatever_the_terminal(script, monkeypatch):
-    wide = script.page()
+def test_every_command_stands_in_it_whatever_the_terminal(monkeypatch):
+    wide = cli_docs.page()
     monkeypatch.setenv("COLUMNS", "40")
-    assert script.page() == wide
+    assert cli_docs.page() == wide
     for path in ("mom-eval", "mom-eval run", "mom-eval bench model", "mom-eval report"):
         assert f"\n## {path}\n" in wide
 
 
-def test_a_stale_page_is_noticed(script, monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(script, "PAGE", tmp_path / "cli.md")
-    assert script.run(["--check"]) == 1
+def test_a_stale_page_is_noticed(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(cli_docs, "PAGE", tmp_path / "cli.md")
+    assert cli_docs.run(["--check"]) == 1
     assert "run `python scripts/cli_docs.py`" in capsys.readouterr().out
-    assert script.run([]) == 0
-    assert script.run(["--check"]) == 0
+    assert cli_docs.run([]) == 0
+    assert cli_docs.run(["--check"]) == 0
     (tmp_path / "cli.md").write_text("old")
-    assert script.run(["--check"]) == 1
+    assert cli_docs.run(["--check"]) == 1

@@ -2,25 +2,14 @@
 
 import gzip
 import json
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from mom_eval.tasks.recall import RECALL
+from tests.house.scripts import script
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "zoo_data.py"
-
-
-@pytest.fixture(scope="module")
-def script():
-    spec = spec_from_file_location("zoo_data", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+zoo_data = script("zoo_data")
 
 
 def rows(task, numbers):
@@ -54,8 +43,8 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-def run(script, data, out):
-    return CliRunner().invoke(script.main, ["--data", str(data), "--out", str(out)])
+def run(data, out):
+    return CliRunner().invoke(zoo_data.main, ["--data", str(data), "--out", str(out)])
 
 
 def read(path, task):
@@ -63,8 +52,8 @@ def read(path, task):
         return [RECALL[task].document(json.loads(line)) for line in file]
 
 
-def test_documents_are_parted_and_the_same_bytes_come_again(script, data, tmp_path):
-    done = run(script, data, tmp_path / "a")
+def test_documents_are_parted_and_the_same_bytes_come_again(data, tmp_path):
+    done = run(data, tmp_path / "a")
     assert done.exit_code == 0, done.output
     for task in ("fda", "squad", "swde"):
         kept, held = (
@@ -73,23 +62,23 @@ def test_documents_are_parted_and_the_same_bytes_come_again(script, data, tmp_pa
         assert len(kept) + len(held) == 60
         assert 0 < len(held) < 15
         assert not set(kept) & set(held)
-    assert run(script, data, tmp_path / "b").exit_code == 0
+    assert run(data, tmp_path / "b").exit_code == 0
     paths = [path for path in (tmp_path / "a").rglob("*") if path.is_file()]
     assert len(paths) == 11
     for path in paths:
         assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
 
 
-def test_a_document_of_the_test_is_refused(script, data, tmp_path):
+def test_a_document_of_the_test_is_refused(data, tmp_path):
     lines = "".join(json.dumps(row) + "\n" for row in rows("fda", [7, 200]))
     write(data / "recall/fda.jsonl.gz", lines)
-    done = run(script, data, tmp_path / "out")
+    done = run(data, tmp_path / "out")
     assert done.exit_code == 1
     assert "1 documents of fda.train stand in fda too" in done.output
 
 
-def test_digits_stand_alone_and_every_byte_comes_back(script):
-    tokenizer = script.tokenizer(["The device K1234 was cleared. " * 40])
+def test_digits_stand_alone_and_every_byte_comes_back():
+    tokenizer = zoo_data.tokenizer(["The device K1234 was cleared. " * 40])
     ids = tokenizer.encode("K1234 \u00e9\U0001f600\x00", add_special_tokens=False)
     assert tokenizer.decode(ids) == "K1234 \u00e9\U0001f600\x00"
     assert [tokenizer.decode([one]) for one in ids[:5]] == ["K", "1", "2", "3", "4"]

@@ -4,28 +4,15 @@ import csv
 import gzip
 import json
 import tarfile
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from mom_eval.tasks.questions import digest
 from mom_eval.tasks.recall import RECALL
+from tests.house.scripts import script
 from tests.results.conftest import make_run
 from tests.results.folders import ANSWERS, real_lines, write_model, write_run
-
-
-def script(name):
-    """It as a module."""
-    path = Path(__file__).resolve().parents[2] / "scripts" / f"{name}.py"
-    spec = spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 zoo_results, zoo_scores = script("zoo_results"), script("zoo_scores")
 
@@ -76,7 +63,11 @@ def tables(tmp_path_factory):
         write_run(path / "full", keyed(label, right, protocol="full"), label)
         write_model(path / "sample", label, answers(right), source="sample")
         few = {task: some for task, some in answers(right).items() if task in ("squad", "nq")}
-        write_model(path / "haystack", label, few, haystack=512, depth=0.5)
+        write_model(path / "haystack", label, few, costs=COSTS, haystack=512, depth=0.5)
+        of_sample = {"source": "sample", "haystack": 512, "depth": 0.5}
+        run = make_run(label, {"nq": real_lines("nq", [1, 0] * 20)}, **of_sample)
+        run.info["model"].update(COSTS)
+        write_run(path / "haystack", run, f"{label}-of-sample")
         (path / "mqar" / label).mkdir(parents=True)
         (path / "mqar" / label / "mqar.csv").write_text(
             "vocab,examples,seed,chance,label,architecture,parameters,state_bytes,"
@@ -151,11 +142,20 @@ def test_the_load_of_memories_stands_layer_by_layer(tables):
     assert part(tables, "Routing load")[MOM] == ["40 60", "40 60"]
 
 
+def test_haystacks_of_the_sample_stand_apart(tables):
+    for title, contains in (("Haystack, local data", "37.5"), ("Haystack, synthetic", "50.0")):
+        found = part(tables, title)
+        assert found["contains, %"] == ["Depth", "512", "State", "Moved a token"]
+        assert found[MOM][0] == "0.5"
+        assert found[MOM][1].startswith(contains)
+        assert found[MOM][2:] == ["8 B", "7 B"]
+
+
 def test_all_boards_are_in_one_file_and_drawn(tables):
     with (tables / "zoo.csv").open(encoding="utf-8", newline="") as file:
         boards = {line["board"] for line in csv.DictReader(file)}
-    assert len(boards) == 4  # Ablations are asked as in paper.
-    names = {"trained-forms", "transfer", "pareto", "sample", "haystack", "mqar"}
+    assert len(boards) == 5  # Ablations are asked as in paper.
+    names = {"trained-forms", "transfer", "pareto", "sample", "haystack", "haystack-sample", "mqar"}
     assert {path.stem for path in (tables / "plots").glob("*.png")} == names
     assert "75.0 70-80" in (tables / "zoo.md").read_text("utf-8")
 

@@ -1,18 +1,11 @@
 """The script that trains the zoo: the last checkpoint is kept, and what failed is told."""
 
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
-
 import pytest
 from click.testing import CliRunner
 
-_SPEC = spec_from_file_location(
-    "zoo_train", Path(__file__).resolve().parents[2] / "scripts" / "zoo_train.py"
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-zoo_train = module_from_spec(_SPEC)
-_SPEC.loader.exec_module(zoo_train)
+from tests.house.scripts import script
+
+zoo_train = script("zoo_train")
 
 
 @pytest.fixture
