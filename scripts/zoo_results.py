@@ -55,6 +55,8 @@ PAIRS: Final = [
     ("medium-mom-gated-deltanet", "medium-gated-deltanet", "as many weights, 8M"),
     ("medium-mom-gated-deltanet", "budgets-gated-deltanet-activated-medium", "a token's, 8M"),
     ("medium-mom-gated-deltanet", "budgets-gated-deltanet-state-medium", "bytes of state, 8M"),
+    ("small-mom-gated-deltanet", "small-delta-net", "weights; no decay in the second"),
+    ("medium-mom-gated-deltanet", "medium-delta-net", "weights, 8M; no decay in the second"),
     ("small-mom-gla", "small-gla", "over GLA, as many weights"),
     ("medium-mom-gla", "medium-gla", "over GLA, as many weights, 8M"),
     ("small-mom-gated-deltanet", "seed1-mom-gated-deltanet", "two seeds of the MoM"),
@@ -198,14 +200,17 @@ def _differences(title: str, runs: Sequence[Run]) -> str:
             continue
         sides = [Side(name, [run for run in plain if run.info["label"] == name]) for name in (a, b)]
         cells = [f"{a} less {b}", what]
-        for tasks in GROUPS.values():
-            (found,) = compare(*sides, tasks=tasks)
-            assert found.average is not None
-            cells.append(difference_text(found.average.difference, CONTAINS))
-            cells.append(difference_text(found.average.bits, BITS))
         (found,) = compare(*sides)
         by_task = {row.task: row for row in found.tasks}
-        cells += [difference_text(by_task[task].difference, CONTAINS) for task in compared]
+        for tasks in GROUPS.values():
+            # A model that was not asked all of them has no average.
+            whole = compare(*sides, tasks=tasks)[0].average if by_task.keys() >= {*tasks} else None
+            cells.append(difference_text(whole and whole.difference, CONTAINS))
+            cells.append(difference_text(whole and whole.bits, BITS))
+        cells += [
+            difference_text(by_task[task].difference if task in by_task else None, CONTAINS)
+            for task in compared
+        ]
         lines.append(cells)
     head = ["Models", "They have in common"]
     for name in GROUPS:
@@ -316,7 +321,7 @@ def _draw(asked: Mapping[str, Sequence[Run]], mqar: pd.DataFrame, out: Path) -> 
         "pareto": recall_by_cost(trained),
         "sample": scores_by_task(_frame(_boards(asked["sample"]))),
         **dict(map(_haystack_figure, _by_source(build(asked["haystack"])))),
-        "mqar": mqar_figure(mqar),
+        **{f"mqar-{name}": mqar_figure(some) for name, some in _by_weights(mqar)},
     }
     drawn = [path for path in write_figures(figures, out) if path.suffix == ".png"]
     for path in drawn:
@@ -329,6 +334,14 @@ def _haystack_figure(boards: Sequence[Board]) -> tuple[str, Any]:
     synthetic = boards[0].group.synthetic
     shown = boards if synthetic else [replace(board, metric="bits_per_byte") for board in boards]
     return "haystack-sample" if synthetic else "haystack", haystack_by_depth(_frame(shown))
+
+
+def _by_weights(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
+    """One plot of all has more lines than can be told apart."""
+    for name in ("small", "medium"):
+        some = frame[frame["label"].str.contains(rf"^{name}-|-{name}$")]
+        if not some.empty:
+            yield name, some
 
 
 def _frame(boards: Sequence[Board]) -> pd.DataFrame:
