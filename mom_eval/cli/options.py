@@ -39,7 +39,11 @@ class BatchSize(click.ParamType):
         return int(value)
 
 
-TOKENIZER = click.option("--tokenizer", metavar="T", help="Tokenizer, where the model brings none.")
+TOKENIZER = click.option(
+    "--tokenizer",
+    metavar="T",
+    help="Hub id, folder, .gguf, or a name of one that ships, where the model brings none.",
+)
 TOKENIZERS = click.option(
     "--tokenizer",
     "tokenizers",

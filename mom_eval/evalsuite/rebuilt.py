@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mom_eval.errors import DataError, ModelError
+from mom_eval.evalsuite.named_tokenizer import named_tokenizer
 from mom_eval.models.zoo import shipped
 from mom_eval.results.report import Text
 from mom_eval.results.store import Run
@@ -41,7 +42,7 @@ class Rebuilt:
         """
         self.missing: list[str] = []
         self._source, self._say = resolve(data, data_dir), say
-        loaded = [PieceTokens(), *map(_named, tokenizers)]
+        loaded = [PieceTokens(), *map(named_tokenizer, tokenizers)]
         self._tokens: dict[str, Tokens | None] = {one.sha256: one for one in loaded}
         self._data: dict[tuple[Any, ...], TaskData | None] = {}
         self._single: dict[tuple[Any, ...], Single] = {}
@@ -167,11 +168,3 @@ class Rebuilt:
         if sentence not in self.missing:
             self.missing.append(sentence)
             self._say(sentence)
-
-
-def _named(name: str) -> Tokens:
-    """A tokenizer's folder or hub id, or the `.gguf` file that holds one beside its weights."""
-    path = Path(name)
-    if path.suffix == ".gguf":
-        return load_tokens(str(path.parent), gguf_file=path.name)
-    return load_tokens(name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mom_eval.errors import ModelError, SettingError
 from mom_eval.evalsuite.answerers import Answerer, Model, ModuleAnswerer, module_logits
 from mom_eval.evalsuite.checkpoints import Checkpoint
+from mom_eval.evalsuite.named_tokenizer import named_tokenizer
 from mom_eval.evalsuite.run import Subject, with_model_facts
 from mom_eval.tasks.tokens import HFTokens, load_tokens
 
@@ -186,12 +187,12 @@ def from_checkpoint(checkpoint: Checkpoint, tokenizer: str | None, options: Opti
     """
     checkpoint.check_pickle(options.allow_pickle)
     backend = pick_backend(checkpoint, options.backend)
-    tokens = load_tokens(
-        tokenizer or str(checkpoint.folder),
-        gguf_file=None if tokenizer else checkpoint.gguf_file,
-        trust_remote_code=options.trust_remote_code,
-    )
-    if not tokenizer:
+    trust = options.trust_remote_code
+    if tokenizer:
+        tokens = named_tokenizer(tokenizer, trust_remote_code=trust)
+    else:
+        place, file = str(checkpoint.folder), checkpoint.gguf_file
+        tokens = load_tokens(place, gguf_file=file, trust_remote_code=trust)
         tokens.name = checkpoint.id
     subject = Subject(
         kind="model",
@@ -278,7 +279,7 @@ def from_memory(model: Any, tokenizer: Any, device: str) -> Loaded:
     if tokenizer is None:
         raise ModelError("a model in memory needs its tokenizer: evaluate(model, tokenizer)")
     tokens = (
-        load_tokens(tokenizer)
+        named_tokenizer(tokenizer)
         if isinstance(tokenizer, str)
         else HFTokens(tokenizer, type(tokenizer).__name__)
     )

@@ -122,15 +122,3 @@ def test_the_command_writes_a_page_with_the_prompts(runs, tiny_llama, tmp_path):
     wrong = CliRunner().invoke(main, ["report", str(runs / "runs"), "--out", str(tmp_path)])
     assert wrong.exit_code == 1
     assert "is a folder; name a file" in wrong.stderr
-
-
-def test_a_tokenizer_may_lie_in_a_gguf_file(monkeypatch, tokens):
-    asked = []
-
-    def load_tokens(name, **options):
-        asked.append((name, options))
-        return tokens
-
-    monkeypatch.setattr("mom_eval.evalsuite.rebuilt.load_tokens", load_tokens)
-    Rebuilt("sample", None, ("some/model.gguf", "owner/name"), print)
-    assert asked == [("some", {"gguf_file": "model.gguf"}), ("owner/name", {})]

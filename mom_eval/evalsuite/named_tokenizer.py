@@ -1,0 +1,19 @@
+"""What `--tokenizer` names -> a tokenizer."""
+
+from pathlib import Path
+
+from mom_eval.models.zoo import shipped
+from mom_eval.tasks.tokens import HFTokens, load_tokens
+
+
+def named_tokenizer(text: str, *, trust_remote_code: bool = False) -> HFTokens:
+    """That of a folder, a `.gguf` file, a checkpoint that ships, or a hub id, in this order.
+
+    Raises:
+        ModelError: not found, no network, or not loadable.
+    """
+    path = Path(text).expanduser()
+    if path.suffix == ".gguf":
+        return load_tokens(str(path.parent), gguf_file=path.name)
+    place = path if path.exists() else shipped().get(text, text)
+    return load_tokens(str(place), trust_remote_code=trust_remote_code)
