@@ -3,15 +3,17 @@
     python scripts/zoo_results.py RUNS --data DIR --out results
 
 RUNS holds a folder for each way of asking, of run folders as `mom-eval run --out` writes them:
-paper (with --control blind), full, sample, ablations (asked as in paper), haystack; and mqar and
-routing, with a folder a model as `mom-eval mqar --out` and `mom-eval routing --out` write it.
-Models are called as scripts/zoo_train.py calls them. DIR has the train files beside those that were
-asked: which answers are in them decides what counts as never seen. Writes zoo.md, zoo.csv (a line a
-board, row and task) and plots.
+paper (with --control blind), full, sample, ablations (asked as in paper), haystack, reseeds (four
+models that ship, on the sample of each seed); and mqar and routing, with a folder a model as
+`mom-eval mqar --out` and `mom-eval routing --out` write it. Models are called as
+scripts/zoo_train.py calls them. DIR has the train files beside those that were asked: which answers
+are in them decides what counts as never seen. Writes zoo.md, zoo.csv (a line a board, row and task,
+but for reseeds) and plots.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +35,7 @@ from mom_eval.results.plot_pareto import recall_by_cost
 from mom_eval.results.plot_scores import scores_by_task
 from mom_eval.results.select import selected
 from mom_eval.results.sides import Side
+from mom_eval.results.statistics import Interval
 from mom_eval.results.store import Run, read_runs
 from mom_eval.results.table import difference_text, score_text
 from mom_eval.tasks import data
@@ -63,6 +66,8 @@ PAIRS: Final = [
     ("small-gated-deltanet", "seed1-gated-deltanet", "two seeds of Gated DeltaNet"),
 ]
 """What is compared with what, and what the two have in common."""
+RUNGS: Final = ("transformer-2m", "mom-gated-deltanet-2m", "gated-deltanet-2m", "linear-attn-2m")
+"""Models that ship, as a large sample orders them."""
 CONTAINS, BITS = METRICS["contains"], METRICS["bits_per_byte"]
 
 
@@ -74,13 +79,13 @@ def main(runs: Path, folder: Path, out: Path) -> None:
     """Write OUT/zoo.md, OUT/zoo.csv and OUT/plots from RUNS."""
     asked = {
         name: read_runs([runs / name])
-        for name in ("paper", "full", "sample", "ablations", "haystack")
+        for name in ("paper", "full", "sample", "ablations", "haystack", "reseeds")
     }
     mqar, routing = (
         pd.concat([pd.read_csv(file) for file in sorted(runs.glob(f"{name}/*/{name}.csv"))])
         for name in ("mqar", "routing")
     )
-    boards = [board for some in asked.values() for board in build(some)]
+    boards = [board for name, some in asked.items() if name != "reseeds" for board in build(some)]
     parts = [
         "# What the models of configs/zoo recall",
         "All numbers by scripts/zoo_results.py; what they say is in docs/findings.md. *contains*,"
@@ -97,6 +102,7 @@ def main(runs: Path, folder: Path, out: Path) -> None:
         _routing(routing),
         *(_haystack(some) for some in _by_source(build(asked["haystack"]))),
         _mqar(mqar),
+        _reseeds(build(asked["reseeds"])),
         "## Synthetic sample\n\n" + table.markdown(build(asked["sample"])),
     ]  # fmt: skip
     texts = {
@@ -309,6 +315,31 @@ def _mqar(frame: pd.DataFrame) -> str:
         ]
         parts.append(grid([f"{length:,} tokens", *(f"{count} pairs" for count in pairs)], rows))
     return "\n\n".join(parts)
+
+
+def _reseeds(boards: Sequence[Board]) -> str:
+    """Does a small sample order four models as a large one does?"""
+    lines, counts = [], dict.fromkeys(("kept", "tied", "not kept"), 0)
+    for board in sorted(boards, key=lambda board: board.group.seed or 0):
+        rows = {row.name: row.average.scores["contains"] for row in board.rows if row.name in RUNGS}
+        order = _order([rows[name] for name in RUNGS])
+        counts[order] += 1
+        cells = [score_text(rows[name], CONTAINS) for name in RUNGS]
+        lines.append([f"{board.group.seed}", *cells, order])
+    words = (
+        f"Average *contains* of {boards[0].title.rpartition(', ')[2]} a seed. *Tied*: neighbours are"
+        " equal or the other way round, and their intervals overlap. "
+        + ", ".join(f"{count} {order}" for order, count in counts.items())
+    )
+    return f"## The sample's order\n\n{words}.\n\n{grid(['Seed', *RUNGS, 'Order'], lines)}"
+
+
+def _order(scores: Sequence[Interval]) -> str:
+    pairs = [(a, b) for a, b in pairwise(scores) if a.value <= b.value]
+    if not pairs:
+        return "kept"
+    apart = (b.low is not None and a.high is not None and b.low > a.high for a, b in pairs)
+    return "not kept" if any(apart) else "tied"
 
 
 def _draw(asked: Mapping[str, Sequence[Run]], mqar: pd.DataFrame, out: Path) -> list[Path]:

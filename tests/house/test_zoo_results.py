@@ -81,6 +81,11 @@ def tables(tmp_path_factory):
                 f"{label},False,FDA,9,{n // 2},{n % 2},0.{4 + n % 2 * 2},digit\n" for n in range(4)
             )
         )
+    for seed, right in enumerate(((30, 20, 10, 0), (30, 31, 10, 0), (30, 20, 0, 40))):
+        for label, count in zip(zoo_results.RUNGS, right, strict=True):
+            asked = {task: real_lines(task, answers({"": count})[""]) for task in ("fda", "nq")}
+            run = make_run(label, asked, source="sample", seed=seed + 1)
+            write_run(path / "reseeds", run, f"{label}-{seed}")
     write_run(path / "ablations", keyed("ablations-top-1", RIGHT[PLAIN]), "top-1")
     data = path / "data"
     data.mkdir()
@@ -149,6 +154,15 @@ def test_haystacks_of_the_sample_stand_apart(tables):
         assert found[MOM][0] == "0.5"
         assert found[MOM][1].startswith(contains)
         assert found[MOM][2:] == ["8 B", "7 B"]
+
+
+def test_an_order_is_kept_tied_or_lost(tables):
+    found = part(tables, "The sample's order")
+    assert [found[seed][-1] for seed in "123"] == ["kept", "tied", "not kept"]
+    assert found["1"][0].startswith("75.0")
+    text = (tables / "zoo.md").read_text("utf-8")
+    assert "80 questions a seed" in text
+    assert "1 kept, 1 tied, 1 not kept." in text
 
 
 def test_all_boards_are_in_one_file_and_drawn(tables):
