@@ -326,9 +326,10 @@ def _reseeds(boards: Sequence[Board]) -> str:
         counts[order] += 1
         cells = [score_text(rows[name], CONTAINS) for name in RUNGS]
         lines.append([f"{board.group.seed}", *cells, order])
+    asked = boards[0].title.rpartition(", ")[2]
     words = (
-        f"Average *contains* of {boards[0].title.rpartition(', ')[2]} a seed. *Tied*: neighbours are"
-        " equal or the other way round, and their intervals overlap. "
+        f"Average *contains* of {asked} a seed. *Tied*: neighbours are equal or the other way round,"
+        " and their intervals overlap. "
         + ", ".join(f"{count} {order}" for order, count in counts.items())
     )
     return f"## The sample's order\n\n{words}.\n\n{grid(['Seed', *RUNGS, 'Order'], lines)}"
