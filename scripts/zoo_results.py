@@ -328,7 +328,7 @@ def _reseeds(boards: Sequence[Board]) -> str:
         lines.append([f"{board.group.seed}", *cells, order])
     asked = boards[0].title.rpartition(", ")[2]
     words = (
-        f"Average *contains* of {asked} a seed. *Tied*: neighbours are equal or the other way round,"
+        f"Average *contains* of {asked} a seed. *Tied*: two are equal or the other way round,"
         " and their intervals overlap. "
         + ", ".join(f"{count} {order}" for order, count in counts.items())
     )
