@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -64,20 +65,18 @@ def main(models: tuple[Path, ...], data: Path, out: Path, ways: str, at_once: in
     asked = ways.split(",")
     if unknown := [way for way in asked if way not in WAYS]:
         raise click.ClickException(f"no way {unknown[0]!r}; known: {', '.join(WAYS)}")
-    jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    for job in _jobs(models, data.resolve(), asked):
-        if not _answered(job, out):
-            jobs.put(job)
+    jobs = [job for job in _jobs(models, data.resolve(), asked) if not _answered(job, out)]
     places = [str(n) for n in range(torch.cuda.device_count())] or [""]
-    failed: list[str] = []
-    workers = [
-        threading.Thread(target=_work, args=(jobs, out, place, failed))
-        for place in places * at_once
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    free: queue.SimpleQueue[str] = queue.SimpleQueue()
+    for place in places * at_once:
+        free.put(place)
+    with ThreadPoolExecutor(len(places) * at_once) as threads:
+        done = threads.map(lambda job: _answer(job, out, free), jobs)
+        failed = [
+            f"{job.way} of {job.model.name}"
+            for job, right in zip(jobs, done, strict=True)
+            if not right
+        ]
     if failed:
         raise click.ClickException(
             f"not asked: {', '.join(sorted(failed))}; see their .log in {out / ASKING}, and call"
@@ -94,12 +93,14 @@ def _jobs(models: Sequence[Path], data: Path, ways: Sequence[str]) -> Iterator[J
                 fits = config.max_positions if config.attention_layers else HAY[-1]
                 # A haystack's question and answer stand behind it.
                 hay = [length for length in HAY if length < fits or not config.attention_layers]
-                text = WAYS[way].format(
-                    data=data,
-                    whole=",".join(str(length) for length in WHOLE if length <= fits),
-                    hay=",".join(map(str, hay)),
-                )
-                yield Job(way, model, tuple(text.split()))
+                whole = [length for length in WHOLE if length <= fits]
+                given = {"data": data, "whole": _listed(whole), "hay": _listed(hay)}
+                words = (word.format_map(given) for word in WAYS[way].split())
+                yield Job(way, model, tuple(words))
+
+
+def _listed(lengths: Sequence[int]) -> str:
+    return ",".join(map(str, lengths))
 
 
 def _applies(way: str, model: Path, config: ModelConfig) -> bool:
@@ -119,22 +120,19 @@ def _label(run: Path) -> str:
     return json.loads(run.read_text("utf-8"))["label"]
 
 
-def _work(jobs: "queue.SimpleQueue[Job]", out: Path, place: str, failed: list[str]) -> None:
-    """One command after the other."""
-    while True:
-        try:
-            job = jobs.get_nowait()
-        except queue.Empty:
-            return
-        folder = out / ASKING / job.way / job.model.name
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        name = f"{job.way} of {job.model.name}"
-        if _ask(job, folder, place):
-            failed.append(name)
-            click.echo(f"{name}: failed")
-            continue
+def _answer(job: Job, out: Path, free: "queue.SimpleQueue[str]") -> bool:
+    """Ask on a GPU that is free, and keep what is said; False where the command fails."""
+    folder = out / ASKING / job.way / job.model.name
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    place = free.get()
+    try:
+        ended = _ask(job, folder, place)
+    finally:
+        free.put(place)
+    click.echo(f"{job.way} of {job.model.name}: {'failed' if ended else 'asked'}")
+    if not ended:
         _keep(job, folder, out / job.way)
-        click.echo(f"{name}: asked")
+    return not ended
 
 
 def _ask(job: Job, folder: Path, place: str) -> int:

@@ -37,6 +37,8 @@ def asked(monkeypatch):
     def run(words, stdout, **_):
         folder = Path(words[words.index("--out") + 1])
         run.asked[folder.parent.name, folder.name] = " ".join(words)
+        if "--data" in words and "sample" not in words:
+            assert Path(words[words.index("--data") + 1]).is_dir()
         if folder.name in run.refused:
             stdout.write("no")
             return zoo_ask.subprocess.CompletedProcess(words, 1)
@@ -52,7 +54,7 @@ def asked(monkeypatch):
 
 
 def ask(models, tmp_path, *words):
-    data = tmp_path / "data"
+    data = tmp_path / "local data"
     data.mkdir(exist_ok=True)
     command = [*models, "--data", str(data), "--out", str(tmp_path / "runs"), *words]
     return CliRunner().invoke(zoo_ask.main, command)
@@ -66,6 +68,7 @@ def test_each_is_asked_what_it_can_be_and_once(models, asked, tmp_path):
     assert "routing" in ways["ablations-mom"]
     assert "ablations" in ways["ablations-mom"]
     assert "paper" not in ways["ablations-mom"]
+    assert f"--data {tmp_path / 'local data'} " in asked.asked["paper", "small-gla"]
     assert "--context-length 2048,8192 " in asked.asked["full", "small-gla"]
     assert "--context-length 2048 " in asked.asked["full", "small-transformer"]
     assert "--haystack 512,1024 " in asked.asked["haystack", "small-transformer"]
