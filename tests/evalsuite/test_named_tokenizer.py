@@ -33,7 +33,7 @@ def test_what_is_nowhere_is_one_sentence(ships):
         named_tokenizer("large")
 
 
-def test_that_in_a_gguf_file_and_that_of_the_hub(ships, monkeypatch, tokens):
+def test_that_in_a_gguf_file_and_that_of_the_hub(ships, monkeypatch, tokens, tmp_path):
     asked = []
 
     def load_tokens(name, **options):
@@ -41,9 +41,12 @@ def test_that_in_a_gguf_file_and_that_of_the_hub(ships, monkeypatch, tokens):
         return tokens
 
     monkeypatch.setattr(module, "load_tokens", load_tokens)
-    for text in ("some/model.gguf", "owner/name"):
+    with pytest.raises(ModelError, match=r"there is no file model\.gguf to take a tokenizer"):
+        named_tokenizer("model.gguf")
+    (tmp_path / "model.gguf").touch()
+    for text in (f"{tmp_path}/model.gguf", "owner/name"):
         assert named_tokenizer(text) is tokens
     assert asked == [
-        ("some", {"gguf_file": "model.gguf"}),
+        (str(tmp_path), {"gguf_file": "model.gguf"}),
         ("owner/name", {"trust_remote_code": False}),
     ]
