@@ -10,6 +10,7 @@ fails, whose words are in runs/.asking.
 """
 
 import json
+import math
 import os
 import queue
 import shutil
@@ -24,6 +25,7 @@ from typing import Final, NamedTuple
 import click
 import torch
 
+from mom_eval.errors import MomEvalError
 from mom_eval.models import ModelConfig
 from mom_eval.models.load import read
 
@@ -55,7 +57,12 @@ class Job(NamedTuple):
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument(
+    "models",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+)
 @click.option("--data", required=True, type=click.Path(path_type=Path, exists=True))
 @click.option("--out", required=True, type=click.Path(path_type=Path))
 @click.option("--ways", default=",".join(WAYS), show_default=True)
@@ -86,17 +93,24 @@ def main(models: tuple[Path, ...], data: Path, out: Path, ways: str, at_once: in
 
 def _jobs(models: Sequence[Path], data: Path, ways: Sequence[str]) -> Iterator[Job]:
     """Way by way, so that what is stopped has all models of the first ones."""
-    configs = {model: read(model).model.config for model in models}
+    configs = {model: _config(model) for model in models}
     for way in ways:
         for model, config in configs.items():
             if _applies(way, model, config):
-                fits = config.max_positions if config.attention_layers else HAY[-1]
+                fits = config.max_positions if config.attention_layers else math.inf
                 # A haystack's question and answer stand behind it.
-                hay = [length for length in HAY if length < fits or not config.attention_layers]
+                hay = [length for length in HAY if length < fits]
                 whole = [length for length in WHOLE if length <= fits]
                 given = {"data": data, "whole": _listed(whole), "hay": _listed(hay)}
                 words = (word.format_map(given) for word in WAYS[way].split())
                 yield Job(way, model, tuple(words))
+
+
+def _config(model: Path) -> ModelConfig:
+    try:
+        return read(model).model.config
+    except MomEvalError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _listed(lengths: Sequence[int]) -> str:

@@ -93,6 +93,14 @@ def test_what_failed_is_told_and_asked_again(models, asked, tmp_path):
     assert [*asked.asked] == [("paper", "small-gla")]
 
 
+def test_what_is_no_checkpoint_is_one_sentence(asked, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = ask([str(tmp_path / "empty")], tmp_path)
+    assert done.exit_code == 1
+    assert done.output.startswith("Error: config.json in empty cannot be read")
+    assert not asked.asked
+
+
 def test_an_unknown_way_is_refused(models, tmp_path):
     done = ask(models, tmp_path, "--ways", "papers")
     assert done.exit_code == 1
