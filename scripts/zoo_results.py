@@ -79,13 +79,13 @@ def main(runs: Path, folder: Path, out: Path) -> None:
     """Write OUT/zoo.md, OUT/zoo.csv and OUT/plots from RUNS."""
     asked = {
         name: read_runs([runs / name])
-        for name in ("paper", "full", "sample", "ablations", "haystack", "reseeds")
+        for name in ("paper", "full", "sample", "ablations", "haystack")
     }
     mqar, routing = (
         pd.concat([pd.read_csv(file) for file in sorted(runs.glob(f"{name}/*/{name}.csv"))])
         for name in ("mqar", "routing")
     )
-    boards = [board for name, some in asked.items() if name != "reseeds" for board in build(some)]
+    boards = [board for some in asked.values() for board in build(some)]
     parts = [
         "# What the models of configs/zoo recall",
         "All numbers by scripts/zoo_results.py; what they say is in docs/findings.md. *contains*,"
@@ -102,7 +102,7 @@ def main(runs: Path, folder: Path, out: Path) -> None:
         _routing(routing),
         *(_haystack(some) for some in _by_source(build(asked["haystack"]))),
         _mqar(mqar),
-        _reseeds(build(asked["reseeds"])),
+        _reseeds(build(read_runs([runs / "reseeds"]))),
         "## Synthetic sample\n\n" + table.markdown(build(asked["sample"])),
     ]  # fmt: skip
     texts = {
@@ -270,15 +270,16 @@ def _haystack(boards: Sequence[Board]) -> str:
     lengths = sorted({board.group.haystack or 0 for board in boards})
     places = {(board.group.haystack, board.group.depth): board for board in boards}
     depths = sorted({board.group.depth or 0.0 for board in boards})
-    # Attention's state grows, so it is counted at the shortest, which every model was asked.
-    found = [row for row in places[lengths[0], depths[0]].rows if row.kind == "model"]
+    # Attention's state grows, so what a model costs is that of the shortest it was asked.
+    longest_first = sorted(boards, key=lambda board: board.group.haystack or 0, reverse=True)
+    rows = {row.name: row for board in longest_first for row in board.rows if row.kind == "model"}
     parts = []
     for metric, title in (("bits_per_byte", "Bits per byte"), ("contains", "contains, %")):
         lines = [
-            [row.name, f"{depth:g}", *(
-                _cell(places.get((length, depth)), row.name, metric) for length in lengths
-            ), *map(_size, (row.costs.state_bytes, row.costs.decode_bytes))]
-            for row in sorted(found, key=lambda row: row.name)
+            [name, f"{depth:g}", *(
+                _cell(places.get((length, depth)), name, metric) for length in lengths
+            ), *map(_size, (rows[name].costs.state_bytes, rows[name].costs.decode_bytes))]
+            for name in sorted(rows)
             for depth in depths
         ]  # fmt: skip
         head = [title, "Depth", *(f"{length:,}" for length in lengths), "State", "Moved a token"]
@@ -289,7 +290,8 @@ def _haystack(boards: Sequence[Board]) -> str:
     words = (
         f"Average of {tasks}: the passage among others, to so many tokens; depth 0 is the"
         " beginning. The models were trained on 2,048 tokens; those with attention are made for no"
-        f" more. Bytes of the state, and read and written for one more token, at {lengths[0]:,}."
+        " more. State, and bytes read and written for one more token, are those behind"
+        f" {lengths[0]:,} tokens."
     )
     return f"## Haystack, {source}\n\n{words}\n\n" + "\n\n".join(parts)
 
