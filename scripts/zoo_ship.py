@@ -1,8 +1,8 @@
 """Put trained models of configs/zoo into the package, each with a card; or write their cards alone.
 
     export ZOO=FOLDER        # of scripts/zoo_data.py
-    python scripts/zoo_ship.py trained/small-*
-    python scripts/zoo_ship.py trained/medium-* --cards results/cards
+    python scripts/zoo_ship.py trained/small-*/
+    python scripts/zoo_ship.py trained/medium-*/ --cards results/cards
 
 What scripts/zoo_train.py has left in trained/small-gla becomes mom_eval/models/zoo/gla-2m: the last
 checkpoint with its tokenizer, its curves as a plot, and README.md, the card. All files of a model
@@ -91,23 +91,28 @@ class Trained(NamedTuple):
 def main(folders: tuple[Path, ...], cards: Path | None) -> None:
     """Ship the models of FOLDERS."""
     for folder in folders:
-        if cards is not None:
+        if cards is None:
+            _ship(folder)
+        else:
             _card_alone(folder, cards)
-            continue
-        of, _, model = folder.name.partition("-")
-        if of not in SIZES:
-            raise click.ClickException(
-                f"{folder.name} names no size; call it {' or '.join(SIZES)}-MODEL"
-            )
-        name, trained = f"{model}-{SIZES[of]}", _trained(folder)
-        target = FOLDER / name
-        target.mkdir(exist_ok=True)
-        last = max(folder.glob("step-*"), key=lambda path: int(path.name.split("-")[1]))
-        for file in last.iterdir():
-            shutil.copyfile(file, target / file.name)
-        _draw(target, name, trained)
-        (target / "README.md").write_text(card(name, SHIPS, "loss.png", trained), "utf-8")
-        click.echo(f"{target.name}: {size(sum(file.stat().st_size for file in target.iterdir()))}")
+
+
+def _ship(folder: Path) -> None:
+    """Its last checkpoint, card and curves, into the package."""
+    of, _, model = folder.name.partition("-")
+    if of not in SIZES:
+        raise click.ClickException(
+            f"{folder.name} names no size; call it {' or '.join(SIZES)}-MODEL"
+        )
+    name, trained = f"{model}-{SIZES[of]}", _trained(folder)
+    target = FOLDER / name
+    target.mkdir(exist_ok=True)
+    last = max(folder.glob("step-*"), key=lambda path: int(path.name.split("-")[1]))
+    for file in last.iterdir():
+        shutil.copyfile(file, target / file.name)
+    _draw(target, name, trained)
+    (target / "README.md").write_text(card(name, SHIPS, "loss.png", trained), "utf-8")
+    click.echo(f"{target.name}: {size(sum(file.stat().st_size for file in target.iterdir()))}")
 
 
 def _card_alone(folder: Path, cards: Path) -> None:
