@@ -262,15 +262,15 @@ def _repeat(
     """One clean gate over all models; what is other than the first time hangs on its number."""
     draw = random.Random(number)
     batch, threads = draw.choice(BATCHES), 1 + number % 2
-    torch.set_num_threads(threads)
     retests: list[Retest] = []
     start = time.monotonic()
-    for model, was in zip(loaded, clean, strict=True):
-        for prepared in exam.prepared(model).values():
-            # From one order, whatever repeats came before.
-            prepared.questions.sort(key=lambda one: one.id)
-            draw.shuffle(prepared.questions)
-        retests += _pairs(model, was, exam.ask(model, batch, _quiet))
+    with _threads(threads):
+        for model, was in zip(loaded, clean, strict=True):
+            for prepared in exam.prepared(model).values():
+                # From one order, whatever repeats came before.
+                prepared.questions.sort(key=lambda one: one.id)
+                draw.shuffle(prepared.questions)
+            retests += _pairs(model, was, exam.ask(model, batch, _quiet))
     gate = judge(retests)
     bits = np.concatenate([one.now[BITS] - one.then[BITS] for one in retests])
     means = [abs(one.drop.value) for one in gate.outcomes if one.score == BITS]
@@ -286,6 +286,17 @@ def _repeat(
         "questions": len(bits),
         "seconds": round(time.monotonic() - start, 1),
     }
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many while the block lasts: who else is in the process rounds otherwise with others."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _pairs(model: Loaded, was: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[Retest]:

@@ -35,7 +35,7 @@ def proof(*words):
 def test_tables_are_written_and_a_second_call_goes_on(tiny_mom, tmp_path, monkeypatch):
     two = dict(list(gate_proof.DAMAGES.items())[:2])
     monkeypatch.setattr(gate_proof, "DAMAGES", two)
-    words = [tiny_mom, "--questions", 1, "--out", tmp_path]
+    words, threads = [tiny_mom, "--questions", 1, "--out", tmp_path], torch.get_num_threads()
     result = proof(*words, "--repeats", 1)
     assert result.exit_code == 0, result.output
     text = (tmp_path / "proof.md").read_text()
@@ -48,6 +48,7 @@ def test_tables_are_written_and_a_second_call_goes_on(tiny_mom, tmp_path, monkey
     damages.write_text("\n".join(lines[:2]) + "\n")  # stopped behind the first damage
     result = proof(*words, "--repeats", 2)
     assert result.exit_code == 0, result.output
+    assert torch.get_num_threads() == threads
     assert len(result.stderr.splitlines()) == 2, "a damage and a repeat were left"
     assert damages.read_text().splitlines()[:2] == lines[:2]
     assert (tmp_path / "proof.md").read_text().count("| tiny-mom |") == 2
