@@ -22,7 +22,7 @@ MOST_WEIGHTS: Final = 2
 
 
 def few_linear(x: Tensor, weight: Tensor) -> Tensor:
-    """X W^T: x [R, D], weight [O, D] -> [R, O].
+    """X W^T as parts whose sum it is, for `add_norm` to add: x [R, D], weight [O, D] -> [S, R, O].
 
     Raises ValueError on shapes that do not fit, naming the axis.
     """
@@ -31,10 +31,10 @@ def few_linear(x: Tensor, weight: Tensor) -> Tensor:
     axes.check("weight", weight, "O D")
     few = axes["R"] <= FEW and x.dtype == weight.dtype
     if few and takes_triton("few_linear", "auto", (x, weight)):
-        from mom_eval.kernels.few_rows_triton import run_products
+        from mom_eval.kernels.few_rows_triton import run_parts
 
-        return run_products(x, [weight])[1][0]
-    return F.linear(x, weight)
+        return run_parts(x, weight)
+    return F.linear(x, weight)[None]
 
 
 def add_norm_linear(
@@ -50,7 +50,7 @@ def add_norm_linear(
 
     Args:
         x: [R, D].
-        y: [R, D]; none: nothing is added.
+        y: [R, D], or parts of it [S, R, D]; none: nothing is added.
         norm: the norm's weight [D].
         weights: one or two, each [O, D].
         eps: of the norm.
@@ -100,7 +100,7 @@ def _checked(x: Tensor, y: Tensor | None, norm: Tensor) -> Axes:
     axes = Axes()
     axes.check("x", x, "R D")
     if y is not None:
-        axes.check("y", y, "R D")
+        axes.check("y", y, "R D" if y.ndim == 2 else "S R D")
     axes.check("norm", norm, "D")
     return axes
 
@@ -111,7 +111,8 @@ def _in_triton(
     """The sum, and products of its norm: of one row all in one kernel."""
     from mom_eval.kernels.few_rows_triton import run_products
 
-    if len(x) == 1:
+    if len(x) == 1 and (y is None or y.ndim == 2 or len(y) == 1):
+        y = y if y is None else y.view(1, -1)
         return run_products(x, weights, y=y, norm=norm, eps=eps, **how)
     total, normed = add_norm(x, y, norm, eps=eps)
     return total, run_products(normed, weights, **how)[1]

@@ -15,6 +15,10 @@ from torch import Tensor
 from mom_eval.kernels.blocks import cdiv, power_of_2
 from mom_eval.kernels.launch import kernel
 from mom_eval.kernels.overlap_triton import behind, meanwhile, overlapping
+from mom_eval.kernels.split_triton import MULTIPROCESSORS
+
+WIDE, SHALLOW = 32, 256
+"""Rows of a weight that a program has where it has a part of their columns, and columns a part."""
 
 
 @triton.jit
@@ -77,17 +81,19 @@ def _one_row(
 def _few_rows(
     x, w0, w1, w2, o0, o1, o2, R, n0, n1, n2,
     D: tl.constexpr, GATED: tl.constexpr, BR: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr,
-    PRECISION: tl.constexpr, OVERLAP: tl.constexpr,
+    DEPTH: tl.constexpr, PRECISION: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """`_one_row` of rows x [R, D] as they are."""
+    """`_one_row` of rows x [R, D] as they are; or parts of it, each of DEPTH columns of x."""
     w, o, N, start, third = _weight(w0, w1, w2, o0, o1, n0, n1, n2, BN)
+    part = tl.program_id(1)
+    o += part.to(tl.int64) * R * N
     n, r = start + tl.arange(0, BN), tl.arange(0, BR)
     of_n, live = n < N, r < R
     x, w = x + r[:, None] * D, w + n.to(tl.int64)[:, None] * D
     out = tl.zeros([BR, BN], tl.float32)
     up = tl.zeros([BR, BN], tl.float32)
     behind(OVERLAP)
-    for start in range(0, D, BD):
+    for start in range(part * DEPTH, tl.minimum(part * DEPTH + DEPTH, D), BD):
         d = start + tl.arange(0, BD)
         inside = of_n[:, None] & (d < D)[None, :]
         x_d = tl.load(x + d[None, :], mask=live[:, None] & (d < D)[None, :], other=0.0)
@@ -104,6 +110,30 @@ def _few_rows(
         tl.store(o2 + at, out, mask=inside)
     else:
         tl.store(o + at, out, mask=inside)
+
+
+def run_parts(x: Tensor, weight: Tensor) -> Tensor:
+    """X W^T as parts [S, R, O] in float32 whose sum it is: one of a single row, else a few.
+
+    Where a weight has few rows, more programs than those share it by its columns: then all
+    multiprocessors read, and none of them all of x.
+    """
+    (R, D), (N, _), x, weight = x.shape, weight.shape, x.contiguous(), weight.contiguous()
+    if R == 1:
+        return run_products(x, [weight])[1][0][None]
+    BD = max(16, min(64, power_of_2(D)))
+    parts = max(1, min(MULTIPROCESSORS // cdiv(N, WIDE), D // SHALLOW))
+    depth = cdiv(cdiv(D, BD), parts) * BD
+    parts = cdiv(D, depth)
+    out = x.new_empty(parts, R, N, dtype=torch.float32)
+    if R:
+        _few_rows[(cdiv(N, WIDE), parts)](
+            x, weight, weight, weight, out, out, out, R, N, 0, 0,
+            D=D, GATED=False, BR=max(16, power_of_2(R)), BN=WIDE, BD=BD, DEPTH=depth,
+            PRECISION="tf32x3", num_warps=4, num_stages=12 // x.element_size(),
+            **overlapping(weight),
+        )  # fmt: skip
+    return out
 
 
 def rows_at_once(depth: int) -> int:
@@ -149,10 +179,13 @@ def run_products(
             BN=BN, BD=power_of_2(D), num_warps=4 if D <= 2048 else 8, **early,
         )  # fmt: skip
     elif R:
-        BN = 16 if sum(sizes) <= 2048 else 32
+        BN = 16 if gated or sum(sizes) <= 2048 else 32
+        # Two weights' blocks are twice as much: smaller, two programs share a multiprocessor.
+        BD, warps = (64, 2) if gated else (128, 4)
         _few_rows[(sum(cdiv(n, BN) for n in sizes),)](
             x, *three, *outputs, R, *sizes,
-            D=D, GATED=gated, BR=max(16, power_of_2(R)), BN=BN, BD=max(16, min(128, power_of_2(D))),
-            PRECISION="tf32x3", num_warps=4, num_stages=10 // x.element_size(), **early,
+            D=D, GATED=gated, BR=max(16, power_of_2(R)), BN=BN, BD=max(16, min(BD, power_of_2(D))),
+            DEPTH=D, PRECISION="tf32x3", num_warps=warps, num_stages=10 // x.element_size(),
+            **early,
         )  # fmt: skip
     return total, out

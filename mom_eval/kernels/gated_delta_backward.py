@@ -147,10 +147,12 @@ def _by_channel(given: _Given, ready: Ready, w: _Walked) -> tuple[Tensor, ...]:
     BK = max(16, min(32, power_of_2(K)))
     # What the channels of a block say, summed in the same order each time.
     of_beta = dg.new_empty(cdiv(K, BK), L, HV) if delta else dg
-    grad_gates[(grid.places, HV, cdiv(K, BK))](
-        q, k, g, beta, *through, dq, dk, dg, of_beta, *sizes,
-        q.stride(0), k.stride(0), g.stride(0), beta.stride(0), H, HV, L, BK=BK, **meta,
-    )  # fmt: skip
+    for far in (False, True):
+        grad_gates[(grid.places, HV, cdiv(K, BK))](
+            q, k, g, beta, *through, dq, dk, dg, of_beta, ready.far, *sizes,
+            q.stride(0), k.stride(0), g.stride(0), beta.stride(0), H, HV, L,
+            FAR=far, BK=BK, **meta,
+        )  # fmt: skip
     return dq, dk, dv, dg, of_new + of_beta.sum(0) if delta else of_new
 
 

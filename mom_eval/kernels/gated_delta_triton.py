@@ -10,7 +10,8 @@ from torch import Tensor
 
 from mom_eval.kernels.blocks import cdiv, power_of_2, rows_of
 from mom_eval.kernels.chunk_grid import CHUNK, ChunkGrid
-from mom_eval.kernels.prepare_triton import prepare_channel, prepare_head
+from mom_eval.kernels.prepare_channel_triton import prepare_channel
+from mom_eval.kernels.prepare_triton import prepare_head
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD, scan
 from mom_eval.kernels.split_triton import part_size, states_of_parts
 
@@ -69,6 +70,7 @@ class Ready(NamedTuple):
     P: Tensor
     T: Tensor
     G: Tensor
+    far: Tensor | None = None
 
 
 def prepared(
@@ -96,11 +98,15 @@ def prepared(
         G = q.new_empty(grid.places, HV, K, **like)
         q_in, k_out = q.new_empty(length, HV, K), q.new_empty(length, HV, K)
         k_in = torch.empty_like(q_in) if delta else k_out
-        prepare_channel[(grid.places, HV)](
-            q, k, gates, beta, P, T, solved, q_in, k_in, k_out, G, *grid, *sizes,
-            BK=max(16, min(32, power_of_2(K))), **meta,
-        )  # fmt: skip
-        return CHANNEL.value, Ready(q_in, k_in, k_out, P, T, G)
+        far = q.new_empty(grid.places, HV, dtype=torch.int32)
+        for second in (False, True):
+            prepare_channel[(grid.places, HV)](
+                q, k, gates, beta, P, T, solved, q_in, k_in, k_out, G, far, *grid, *sizes,
+                FAR=second, BK=max(16, min(32, power_of_2(K))),
+                # Three programs a multiprocessor, not two, where the inverse leaves room for it.
+                maxnreg=None if second or delta else 168, **meta,
+            )  # fmt: skip
+        return CHANNEL.value, Ready(q_in, k_in, k_out, P, T, G, far)
     gate = 0 if g is None else HEAD.value
     G = q.new_empty(length, HV, **like) if gate else P
     prepare_head[(grid.places, HV)](

@@ -2,9 +2,9 @@
 
 Two kernels. `grad_states` has what goes through states, and the products over values, dX and dY;
 there decays are factors of rows. `grad_gates` has what decays inside a chunk. There a product with
-a decay between reader and writer is taken as the scores are in `prepare_triton`: where they lie in
-different halves of the chunk, or of a half, from the middle between them; in one block of 16 from
-its middle where nothing can overflow, else term by term.
+a decay between reader and writer is taken as the scores are in `prepare_channel_triton`: from the
+middle of the chunk where nothing can overflow; else, where they lie in different halves of it, or
+of a half, from the middle between them; in one block of 16 from its middle, or term by term.
 """
 
 import triton
@@ -13,7 +13,7 @@ import triton.language as tl
 from mom_eval.kernels.chunk_grid_triton import chunk_place
 from mom_eval.kernels.grad_triton import through_states, within
 from mom_eval.kernels.launch import kernel
-from mom_eval.kernels.prepare_triton import fits, from_ninth, sums, to_middle
+from mom_eval.kernels.prepare_channel_triton import from_middle, largest, sums, to_middle
 
 
 @kernel("N", "beta_row", "HV")
@@ -67,14 +67,20 @@ def grad_states(
 
 @kernel("N", "beta_row", "H", "HV", "L")
 def grad_gates(
-    q, k, g, beta, of_q, of_read, of_write, both, dX, dY, own, dq, dk, dg, dbeta,
+    q, k, g, beta, of_q, of_read, of_write, both, dX, dY, own, dq, dk, dg, dbeta, far,
     cu_seqlens, first, segment, scale, N, q_row, k_row, g_row, beta_row, H, HV, L,
-    K: tl.constexpr, DELTA: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
+    K: tl.constexpr, DELTA: tl.constexpr, FAR: tl.constexpr,
+    BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """BK channels of dq, dk and dg [L, HV, K], and what they add to dbeta [blocks, L, HV]."""
+    """BK channels of dq, dk and dg [L, HV, K], and what they add to dbeta [blocks, L, HV].
+
+    A launch has the chunks that `prepare_channel` marked as FAR, or all others.
+    """
     chunk, h, block = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.program_id(2)
     n, start, count = chunk_place(cu_seqlens, first, segment, chunk, N)
     if count <= 0:
+        return
+    if (tl.load(far + chunk * HV + h) != 0) != FAR:
         return
     i, j = tl.arange(0, 64)[:, None], tl.arange(0, 64)[None, :]
     live, row = tl.arange(0, 64) < count, tl.load(cu_seqlens + n) + start + tl.arange(0, 64)
@@ -91,7 +97,9 @@ def grad_gates(
     strength = tl.full([64], 1.0, tl.float32)
     if DELTA:
         strength = tl.load(beta + row * beta_row + h, mask=live, other=0.0).to(tl.float32)
-    of_x, of_y, back = _within(dX, dY, q_d, k_d, strength, gates, operand, DELTA, BK, PRECISION)
+    of_x, of_y, back = _within(
+        dX, dY, q_d, k_d, strength, gates, operand, DELTA, FAR, BK, PRECISION
+    )
     G, last = sums(gates, i >= j, operand, PRECISION), tl.sum(gates, 0)
     dq_d = tl.load(of_q + at, mask=inside, other=0.0) * tl.exp(G) * scale + of_x
     reads, writes = of_y * strength[:, None], tl.load(of_write + at, mask=inside, other=0.0)
@@ -114,23 +122,43 @@ def grad_gates(
 @triton.jit
 def _within(
     dX, dY, q, k, strength, gates, operand: tl.constexpr,
-    DELTA: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
+    DELTA: tl.constexpr, FAR: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """Sums over writers j of dX_ij D_ij k_j and dY_ij D_ij k_j, and over readers of both's others.
 
     The last is dX_ji D_ji q_j + beta_j dY_ji D_ji k_j, of writers i; all are [64, BK] float32.
     """
-    i, j = tl.arange(0, 64)[:, None], tl.arange(0, 64)[None, :]
     of_x, of_y = tl.zeros([64, BK], tl.float32), tl.zeros([64, BK], tl.float32)
     back = tl.zeros([64, BK], tl.float32)
+    i, j = tl.arange(0, 64)[:, None], tl.arange(0, 64)[None, :]
+    if FAR:
+        of_x, of_y, back = _in_blocks(
+            of_x, of_y, back, dX, dY, q, k, strength, gates, operand, DELTA, BK, PRECISION
+        )
+    else:
+        middle = from_middle(gates, 64, operand, PRECISION)
+        of_x, of_y, back = _add(
+            of_x, of_y, back, dX, dY, q, k, strength, tl.exp(middle), tl.exp(-middle), i != j,
+            operand, DELTA, PRECISION,
+        )  # fmt: skip
+    return of_x, of_y, back
+
+
+@triton.jit
+def _in_blocks(
+    of_x, of_y, back, dX, dY, q, k, strength, gates, operand: tl.constexpr,
+    DELTA: tl.constexpr, BK: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """Add what is within a chunk that is FAR."""
+    i, j = tl.arange(0, 64)[:, None], tl.arange(0, 64)[None, :]
     for HALF in tl.static_range(32, 0, -16):
         fall = to_middle(gates, HALF, operand, PRECISION)
         here = (i // (2 * HALF) == j // (2 * HALF)) & (i // HALF != j // HALF)
         of_x, of_y, back = _add(
             of_x, of_y, back, dX, dY, q, k, strength, fall, fall, here, operand, DELTA, PRECISION
         )
-    middle, near = from_ninth(gates, operand, PRECISION), i // 16 == j // 16
-    if fits(middle, operand):
+    middle, near = from_middle(gates, 16, operand, PRECISION), i // 16 == j // 16
+    if tl.max(tl.abs(middle)) <= largest(operand):
         of_x, of_y, back = _add(
             of_x, of_y, back, dX, dY, q, k, strength, tl.exp(middle), tl.exp(-middle), near,
             operand, DELTA, PRECISION,

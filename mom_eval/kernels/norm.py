@@ -55,15 +55,24 @@ def rms_norm(
 def add_norm(x: Tensor, y: Tensor | None, weight: Tensor, *, eps: float) -> tuple[Tensor, Tensor]:
     """Two parts of a residual stream, x [L, D] + y [L, D], and what the next layer reads of it.
 
-    `y` None: nothing is added yet, and the sum is x itself.
-    Returns the sum, in the wider of their types and rounded to it, and its `rms_norm` in the type
-    of `weight` [D]. Raises ValueError on shapes that do not fit, naming the axis.
+    `y` None: nothing is added yet, and the sum is x itself. Of few rows y may be parts [S, L, D] of
+    it, as `few_linear` gives them.
+    Returns the sum, in the wider of their types (of parts the weight's) and rounded to it, and its
+    `rms_norm` in the type of `weight` [D]. Raises ValueError on shapes that do not fit, naming the
+    axis.
     """
     axes = Axes()
     axes.check("x", x, "L D")
     axes.check("weight", weight, "D")
     if y is None:
         return x, rms_norm(x, weight, eps=eps).to(weight.dtype)
+    if y.ndim == 3:
+        axes.check("y", y, "S L D")
+        if takes_triton("add_norm", "auto", (x, y, weight)):
+            from mom_eval.kernels.norm_triton import run_add_norm
+
+            return run_add_norm(x, y, weight, eps)
+        y = y.sum(0).to(weight.dtype)
     axes.check("y", y, "L D")
     if takes_triton("add_norm", "auto", (x, y, weight), backward=True):
         from mom_eval.kernels.norm_backward import differentiable_add_norm

@@ -42,16 +42,21 @@ def _norm(
 
 @kernel("L")
 def _add_norm(
-    x, y, weight, total, normed, L, eps, x_row, y_row,
-    D: tl.constexpr, BD: tl.constexpr, ROWS: tl.constexpr, OVERLAP: tl.constexpr,
+    x, y, weight, total, normed, L, eps, x_row, y_row, y_part,
+    PARTS: tl.constexpr, D: tl.constexpr, BD: tl.constexpr, ROWS: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """ROWS rows of x + y, rounded as they are kept, and their norm."""
+    """ROWS rows of x + y, rounded as they are kept, and their norm; y is of PARTS to be summed."""
     behind(OVERLAP)
     meanwhile(OVERLAP)
     r, d = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.arange(0, BD)
     inside, r = (r < L)[:, None] & (d < D)[None, :], r.to(tl.int64)[:, None]
     both = tl.load(x + r * x_row + d[None, :], mask=inside, other=0.0).to(tl.float32)
-    both += tl.load(y + r * y_row + d[None, :], mask=inside, other=0.0).to(tl.float32)
+    added = tl.load(y + r * y_row + d[None, :], mask=inside, other=0.0).to(tl.float32)
+    for _ in tl.static_range(1, PARTS):
+        y += y_part
+        added += tl.load(y + r * y_row + d[None, :], mask=inside, other=0.0).to(tl.float32)
+    both += added
     both = both.to(total.dtype.element_ty)
     tl.store(total + r * D + d[None, :], both, mask=inside)
     both = both.to(tl.float32)
@@ -62,15 +67,17 @@ def _add_norm(
 
 def run_add_norm(x: Tensor, y: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """`add_norm` of what it has checked."""
-    x, y = (part if part.stride(1) == 1 else part.contiguous() for part in (x, y))
-    (L, D), dtype = x.shape, torch.promote_types(x.dtype, y.dtype)
+    x, y = (part if part.stride(-1) == 1 else part.contiguous() for part in (x, y))
+    parts, other = (1, y.dtype) if y.ndim == 2 else (len(y), weight.dtype)
+    (L, D), dtype = x.shape, torch.promote_types(x.dtype, other)
     total, normed = x.new_empty(L, D, dtype=dtype), x.new_empty(L, D, dtype=weight.dtype)
     BD = power_of_2(D)
     rows = max(1, 2048 // BD)
     if L:
         _add_norm[(cdiv(L, rows),)](
-            x, y, weight.contiguous(), total, normed, L, eps, x.stride(0), y.stride(0),
-            D=D, BD=BD, ROWS=rows, num_warps=4, **overlapping(),
+            x, y, weight.contiguous(), total, normed, L, eps,
+            x.stride(0), y.stride(-2), y.stride(0),
+            PARTS=parts, D=D, BD=BD, ROWS=rows, num_warps=4, **overlapping(),
         )  # fmt: skip
     return total, normed
 

@@ -32,7 +32,7 @@ def read_out_step(
         routed: where there are memories: which are read. What they have seen is counted up.
 
     Returns:
-        [R, D].
+        [S, R, D], parts whose sum it is (`few_linear`).
 
     Raises:
         ValueError: on shapes that do not fit, naming the axis, on an unknown activation, or where
@@ -64,4 +64,4 @@ def read_out_step(
         y = combine_norm(
             sent, routed.routes.weights, None, onto, norm, eps=eps, gate=gate, activation=activation
         )
-    return F.linear(y.flatten(-2), weight)
+    return F.linear(y.flatten(-2), weight)[None]

@@ -149,7 +149,7 @@ def run_read_out_step(
             o, logits, given, norm_or, weight.contiguous(), y, slots, seen, N, M, eps,
             given.stride(0), given.stride(1), BN=BN, BH=power_of_2(HV), **meta,
         )  # fmt: skip
-        return y
+        return y[None]
     y, BH = weight.new_empty(rows, HV, V), min(power_of_2(HV), max(1, 1024 // BV))
     if rows:
         _combine_step[(rows, cdiv(HV, BH))](

@@ -279,7 +279,7 @@ class Mixer(nn.Module):
                 onto, o = (o[:rows], o[rows:]) if self.shared else (None, o)
                 o = combine(o, routed.routes.weights, None, onto)
             y = few_linear(self.family.read_out(o, read), self.out.weight)
-        return y if self.out.bias is None else y + self.out.bias
+        return y if self.out.bias is None else y.sum(0) + self.out.bias
 
     def _recur(
         self, c: Mapping[str, Part], at: Stream, state: Mapping[str, Tensor | None]

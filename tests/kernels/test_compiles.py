@@ -216,7 +216,9 @@ def test_steps_of_many_slots_compile_for_hopper(compiler, dtype):
             seen = torch.zeros(rows, M + 1, dtype=torch.int64)
             routed = Routed(torch.ones(rows, M), 2, torch.arange(rows), seen)
             y = read_out_step(o, weight, norm=norm, eps=1e-5, gate=gate, routed=routed)
-            x, _ = add_norm_swiglu(y, y, torch.ones(D, dtype=dtype), weight.mT[:, :D], eps=1e-5)
+            x, _ = add_norm_swiglu(
+                y[0].to(dtype), y, torch.ones(D, dtype=dtype), weight.mT[:, :D], eps=1e-5
+            )
             few_linear(x, torch.ones(40, D, dtype=dtype))
     names = {"_read_out", "_combine_step", "_one_row", "_few_rows", "_add_norm"}
     assert names == {key[0] for key in compiler.compiled}

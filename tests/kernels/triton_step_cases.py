@@ -86,7 +86,7 @@ def test_a_read_out_step_weighs_normalises_and_counts(relative, memories, rows):
             poison()
             with preferring(kernels):
                 y = read_out_step(o, weight, eps=1e-5, routed=routed, **given)
-            out.append((y[real], seen[:-1]))
+            out.append((y.sum(0)[real], seen[:-1]))
         assert relative(out[0][0], out[1][0]) < 1e-5
         assert torch.equal(out[0][1], out[1][1])
         counted = 0 if memories == "none" else int(real.sum()) * (2 + shared)
@@ -105,7 +105,7 @@ def test_products_of_few_rows(relative, rows):
         total, products = add_norm_linear(x, y, norm, [first, second], eps=1e-5, router=router)
         _, alone = add_norm_linear(y, None, norm, [first], eps=1e-5)
         other, gated = add_norm_swiglu(x, y, norm, first, eps=1e-5)
-        plain = few_linear(y, second)
+        plain = few_linear(y, second).sum(0)
         return total, *products, *alone, other, gated, plain
 
     if rows:
@@ -113,6 +113,23 @@ def test_products_of_few_rows(relative, rows):
     else:
         with preferring("triton"):
             assert all(len(one) == 0 for one in run())
+
+
+@pytest.mark.parametrize("rows", [1, 3, 33])
+def test_a_deep_product_comes_in_parts_that_a_sum_adds(relative, rows):
+    """Parts of a depth that they do not divide; what reads them rounds as it did before."""
+    draw = lambda *shape: torch.randn(*shape, device=DEVICE)  # noqa: E731
+    deep, weight, norm, out = draw(rows, 1100), draw(70, 1100), draw(70), draw(20, 70)
+    x = draw(rows, 70)
+
+    def run():
+        y = few_linear(deep, weight)
+        total, products = add_norm_linear(x, y, norm, [out], eps=1e-5)
+        return total, *products
+
+    assert in_triton_and_torch(run, relative) < 1e-5
+    with preferring("triton"):
+        assert len(few_linear(deep, weight)) == (1 if rows == 1 else 4)
 
 
 def test_a_step_takes_what_belongs_together():
