@@ -11,7 +11,7 @@ are in them decides what counts as never seen. Writes zoo.md, zoo.csv (a line a 
 but for reseeds) and plots.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -68,6 +68,8 @@ PAIRS: Final = [
 """What is compared with what, and what the two have in common."""
 RUNGS: Final = ("transformer-2m", "mom-gated-deltanet-2m", "gated-deltanet-2m", "linear-attn-2m")
 """Models that ship, as a large sample orders them."""
+MIDDLE: Final = (2048, 0.5)
+"""Tokens of a haystack as long as those trained on, and the depth, of the plot beside costs."""
 CONTAINS, BITS = METRICS["contains"], METRICS["bits_per_byte"]
 
 
@@ -97,7 +99,10 @@ def main(runs: Path, folder: Path, out: Path) -> None:
         _real("Real tasks, answers that no train file has under that key",
               _unseen(asked["paper"], folder)),
         _differences("protocol paper", asked["paper"]),
-        _differences("whole documents", asked["full"]),
+        *(
+            _differences(f"whole documents, {length:,} tokens", some)
+            for length, some in _by_length(asked["full"])
+        ),
         _real("Ablations of the small MoM, protocol paper", _ablations(asked)),
         _routing(routing),
         *(_haystack(some) for some in _by_source(build(asked["haystack"]))),
@@ -230,6 +235,14 @@ def _differences(title: str, runs: Sequence[Run]) -> str:
     return f"## Paired differences, {title}\n\n{words}\n\n{grid(head, lines)}"
 
 
+def _by_length(runs: Iterable[Run]) -> list[tuple[int, list[Run]]]:
+    """Runs of a context length each, the longest first."""
+    found: dict[int, list[Run]] = {}
+    for run in runs:
+        found.setdefault(run.info["setting"]["context_length"], []).append(run)
+    return sorted(found.items(), reverse=True)
+
+
 def _ablations(asked: dict[str, list[Run]]) -> list[Run]:
     """With the model that they vary, in both seeds, and no rows made by code."""
     whole = ("small-mom-gated-deltanet", "seed1-mom-gated-deltanet")
@@ -285,20 +298,29 @@ def _haystack(boards: Sequence[Board]) -> str:
         head = [title, "Depth", *(f"{length:,}" for length in lengths), "State", "Moved a token"]
         parts.append(grid(head, lines))
     tasks = ", ".join(column.name for column in boards[0].columns)
+    counts = {
+        board.group.haystack: sum(column.questions for column in board.columns) for board in boards
+    }
     synthetic = boards[0].group.synthetic
     source = "synthetic sample" if synthetic else f"{boards[0].group.source} data"
+    asked = ", ".join(f"{counts[length]:,} at {length:,}" for length in lengths)
     words = (
-        f"Average of {tasks}: the passage among others, to so many tokens; depth 0 is the"
-        " beginning. The models were trained on 2,048 tokens; those with attention are made for no"
-        " more. State, and bytes read and written for one more token, are those behind"
-        f" {lengths[0]:,} tokens."
+        f"{tasks}: the passage among others, to so many tokens; depth 0 is the beginning. Questions"
+        f" a depth: {asked} tokens. The models were trained on 2,048 tokens; those with attention"
+        " are made for no more. State, and bytes read and written for one more token, are those"
+        f" behind {lengths[0]:,} tokens."
     )
     return f"## Haystack, {source}\n\n{words}\n\n" + "\n\n".join(parts)
 
 
 def _cell(board: Board | None, name: str, metric: str) -> str:
     row = next((row for row in board.rows if row.name == name), None) if board else None
-    return score_text(row and row.average.scores.get(metric), METRICS[metric])
+    if board is None or row is None:
+        return "-"
+    # Few questions of one task are shown, and averaged with nothing.
+    only = len(board.columns) == 1 and not board.averaged
+    cell = row.cells.get(board.columns[0].key) if only else row.average
+    return score_text(cell and cell.scores.get(metric), METRICS[metric])
 
 
 def _mqar(frame: pd.DataFrame) -> str:
@@ -354,8 +376,8 @@ def _draw(asked: Mapping[str, Sequence[Run]], mqar: pd.DataFrame, out: Path) -> 
         "transfer": scores_by_task(transfer),
         "pareto": recall_by_cost(trained),
         "sample": scores_by_task(_frame(_boards(asked["sample"]))),
-        **dict(map(_haystack_figure, _by_source(build(asked["haystack"])))),
-        **{f"mqar-{name}": mqar_figure(some) for name, some in _by_weights(mqar)},
+        **dict(_haystack_figures(build(asked["haystack"]))),
+        **{f"mqar-{name}": mqar_figure(some) for name, some in _by_weights(mqar, "label")},
     }
     drawn = [path for path in write_figures(figures, out) if path.suffix == ".png"]
     for path in drawn:
@@ -363,17 +385,27 @@ def _draw(asked: Mapping[str, Sequence[Run]], mqar: pd.DataFrame, out: Path) -> 
     return drawn
 
 
-def _haystack_figure(boards: Sequence[Board]) -> tuple[str, Any]:
-    """Its name too. On real documents small models contain next to nothing, so bits are shown."""
-    synthetic = boards[0].group.synthetic
-    shown = boards if synthetic else [replace(board, metric="bits_per_byte") for board in boards]
-    return "haystack-sample" if synthetic else "haystack", haystack_by_depth(_frame(shown))
+def _haystack_figures(boards: Iterable[Board]) -> Iterator[tuple[str, Any]]:
+    """Names and plots; of real documents small models contain next to nothing, so bits are shown.
+
+    What those of the sample cost is beside what they recall of the middle of 2,048 tokens.
+    """
+    for some in _by_source(boards):
+        if not some[0].group.synthetic:
+            shown = [replace(board, metric="bits_per_byte") for board in some]
+            yield "haystack", haystack_by_depth(_frame(shown))
+            continue
+        middle = [board for board in some if (board.group.haystack, board.group.depth) == MIDDLE]
+        if middle:
+            yield "haystack-cost", recall_by_cost(_frame(middle))
+        for name, lines in _by_weights(_frame(some), "row"):
+            yield f"haystack-{name}", haystack_by_depth(lines)
 
 
-def _by_weights(frame: pd.DataFrame) -> Iterable[tuple[str, pd.DataFrame]]:
-    """One plot of all has more lines than can be told apart."""
+def _by_weights(frame: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """One plot of all has more models than can be told apart."""
     for name in ("small", "medium"):
-        some = frame[frame["label"].str.contains(rf"^{name}-|-{name}$")]
+        some = frame[frame[column].str.contains(rf"^{name}-|-{name}$")]
         if not some.empty:
             yield name, some
 

@@ -60,14 +60,18 @@ def tables(tmp_path_factory):
     path = tmp_path_factory.mktemp("zoo")
     for label, right in RIGHT.items():
         write_run(path / "paper", keyed(label, right), label)
-        write_run(path / "full", keyed(label, right, protocol="full"), label)
+        for length in (2048, 8192):
+            whole = keyed(label, right, protocol="full", context_length=length)
+            write_run(path / "full", whole, f"{label}-{length}")
         write_model(path / "sample", label, answers(right), source="sample")
         few = {task: some for task, some in answers(right).items() if task in ("squad", "nq")}
         write_model(path / "haystack", label, few, costs=COSTS, haystack=512, depth=0.5)
-        of_sample = {"source": "sample", "haystack": 512, "depth": 0.5}
-        run = make_run(label, {"nq": real_lines("nq", [1, 0] * 20)}, **of_sample)
-        run.info["model"].update(COSTS)
-        write_run(path / "haystack", run, f"{label}-of-sample")
+        # Of the shorter haystack there are too few questions for an average.
+        for length, some in ((512, [1] * 3 + [0]), (2048, [1, 0] * 20)):
+            of_sample = {"source": "sample", "haystack": length, "depth": 0.5}
+            run = make_run(label, {"nq": real_lines("nq", some)}, **of_sample)
+            run.info["model"].update(COSTS)
+            write_run(path / "haystack", run, f"{label}-of-sample-{length}")
         (path / "mqar" / label).mkdir(parents=True)
         (path / "mqar" / label / "mqar.csv").write_text(
             "vocab,examples,seed,chance,label,architecture,parameters,state_bytes,"
@@ -148,13 +152,26 @@ def test_the_load_of_memories_stands_layer_by_layer(tables):
     assert part(tables, "Routing load")[MOM] == ["40 60", "40 60"]
 
 
+def test_whole_documents_have_a_table_a_length(tables):
+    text = (tables / "zoo.md").read_text("utf-8")
+    lengths = ("8,192", "2,048")
+    places = [text.index(f"Paired differences, whole documents, {one} tokens") for one in lengths]
+    assert places == sorted(places)
+
+
 def test_haystacks_of_the_sample_stand_apart(tables):
-    for title, contains in (("Haystack, local data", "37.5"), ("Haystack, synthetic", "50.0")):
+    for title, contains in (
+        ("Haystack, local data", {"512": "37.5"}),
+        ("Haystack, synthetic", {"512": "75.0", "2,048": "50.0"}),
+    ):
         found = part(tables, title)
-        assert found["contains, %"] == ["Depth", "512", "State", "Moved a token"]
-        assert found[MOM][0] == "0.5"
-        assert found[MOM][1].startswith(contains)
-        assert found[MOM][2:] == ["8 B", "7 B"]
+        assert found["contains, %"] == ["Depth", *contains, "State", "Moved a token"]
+        depth, *cells, state, moved = found[MOM]
+        assert [cell.split()[0] for cell in cells] == [*contains.values()]
+        assert (depth, state, moved) == ("0.5", "8 B", "7 B")
+    text = (tables / "zoo.md").read_text("utf-8")
+    assert "NQ: the passage" in text
+    assert "Questions a depth: 4 at 512, 40 at 2,048 tokens." in text
 
 
 def test_an_order_is_kept_tied_or_lost(tables):
@@ -169,9 +186,10 @@ def test_an_order_is_kept_tied_or_lost(tables):
 def test_all_boards_are_in_one_file_and_drawn(tables):
     with (tables / "zoo.csv").open(encoding="utf-8", newline="") as file:
         boards = {line["board"] for line in csv.DictReader(file)}
-    assert len(boards) == 5  # Ablations are asked as in paper.
-    names = {"trained-forms", "transfer", "pareto", "sample", "haystack", "haystack-sample"}
-    assert {path.stem for path in (tables / "plots").glob("*.png")} == names | {"mqar-small"}
+    assert len(boards) == 7  # Ablations are asked as in paper.
+    names = {"trained-forms", "transfer", "pareto", "sample", "mqar-small"}
+    names |= {"haystack", "haystack-small", "haystack-cost"}
+    assert {path.stem for path in (tables / "plots").glob("*.png")} == names
     assert "75.0 70-80" in (tables / "zoo.md").read_text("utf-8")
 
 
