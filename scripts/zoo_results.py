@@ -11,25 +11,23 @@ are in them decides what counts as never seen. Writes zoo.md, zoo.csv (a line a 
 but for reseeds) and plots.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import click
 import pandas as pd
+import zoo_haystacks
+from zoo_haystacks import by_weights, frame, size_text
 
 from mom_eval.results import table
 from mom_eval.results.board import METRICS, Board, Cell, Row
 from mom_eval.results.compare import compare
-from mom_eval.results.cost_table import size
-from mom_eval.results.frames import as_frame
 from mom_eval.results.leaderboard import build
 from mom_eval.results.markdown import grid
 from mom_eval.results.notes import task_name
 from mom_eval.results.plot_files import write_figures, write_report
-from mom_eval.results.plot_haystack import haystack_by_depth
 from mom_eval.results.plot_mqar import mqar_figure
 from mom_eval.results.plot_pareto import recall_by_cost
 from mom_eval.results.plot_scores import scores_by_task
@@ -68,8 +66,6 @@ PAIRS: Final = [
 """What is compared with what, and what the two have in common."""
 RUNGS: Final = ("transformer-2m", "mom-gated-deltanet-2m", "gated-deltanet-2m", "linear-attn-2m")
 """Models that ship, as a large sample orders them."""
-MIDDLE: Final = (2048, 0.5)
-"""Tokens of a haystack as long as those trained on, and the depth, of the plot beside costs."""
 CONTAINS, BITS = METRICS["contains"], METRICS["bits_per_byte"]
 
 
@@ -105,7 +101,7 @@ def main(runs: Path, folder: Path, out: Path) -> None:
         ),
         _real("Ablations of the small MoM, protocol paper", _ablations(asked)),
         _routing(routing),
-        *(_haystack(some) for some in _by_source(build(asked["haystack"]))),
+        *zoo_haystacks.tables(build(asked["haystack"])),
         _mqar(mqar),
         _reseeds(build(read_runs([runs / "reseeds"]))),
         "## Synthetic sample\n\n" + table.markdown(build(asked["sample"])),
@@ -166,11 +162,7 @@ def _line(
     for task in tasks:
         cell = row.cells.get(task)
         cells.append(score_text(cell and cell.scores.get("contains"), CONTAINS))
-    return [*cells, _size(row.costs.state_bytes)]
-
-
-def _size(count: int | None) -> str:
-    return "-" if count is None else size(count)
+    return [*cells, size_text(row.costs.state_bytes)]
 
 
 def _unseen(runs: Iterable[Run], folder: Path) -> list[Run]:
@@ -270,59 +262,6 @@ def _routing(frame: pd.DataFrame) -> str:
     return f"## Routing load\n\n{words}\n\n{grid(head, rows)}"
 
 
-def _by_source(boards: Iterable[Board]) -> list[list[Board]]:
-    """Real documents and made up ones have haystacks of their own."""
-    of: dict[str, list[Board]] = {}
-    for board in boards:
-        of.setdefault(board.group.source, []).append(board)
-    return [of[source] for source in sorted(of)]
-
-
-def _haystack(boards: Sequence[Board]) -> str:
-    """Bits per byte of the answer and contains by length and depth, beside what a model costs."""
-    lengths = sorted({board.group.haystack or 0 for board in boards})
-    places = {(board.group.haystack, board.group.depth): board for board in boards}
-    depths = sorted({board.group.depth or 0.0 for board in boards})
-    # Attention's state grows, so what a model costs is that of the shortest it was asked.
-    longest_first = sorted(boards, key=lambda board: board.group.haystack or 0, reverse=True)
-    rows = {row.name: row for board in longest_first for row in board.rows if row.kind == "model"}
-    parts = []
-    for metric, title in (("bits_per_byte", "Bits per byte"), ("contains", "contains, %")):
-        lines = [
-            [name, f"{depth:g}", *(
-                _cell(places.get((length, depth)), name, metric) for length in lengths
-            ), *map(_size, (rows[name].costs.state_bytes, rows[name].costs.decode_bytes))]
-            for name in sorted(rows)
-            for depth in depths
-        ]  # fmt: skip
-        head = [title, "Depth", *(f"{length:,}" for length in lengths), "State", "Moved a token"]
-        parts.append(grid(head, lines))
-    tasks = ", ".join(column.name for column in boards[0].columns)
-    counts = {
-        board.group.haystack: sum(column.questions for column in board.columns) for board in boards
-    }
-    synthetic = boards[0].group.synthetic
-    source = "synthetic sample" if synthetic else f"{boards[0].group.source} data"
-    asked = ", ".join(f"{counts[length]:,} at {length:,}" for length in lengths)
-    words = (
-        f"{tasks}: the passage among others, to so many tokens; depth 0 is the beginning. Questions"
-        f" a depth: {asked} tokens. The models were trained on 2,048 tokens; those with attention"
-        " are made for no more. State, and bytes read and written for one more token, are those"
-        f" behind {lengths[0]:,} tokens."
-    )
-    return f"## Haystack, {source}\n\n{words}\n\n" + "\n\n".join(parts)
-
-
-def _cell(board: Board | None, name: str, metric: str) -> str:
-    row = next((row for row in board.rows if row.name == name), None) if board else None
-    if board is None or row is None:
-        return "-"
-    # Few questions of one task are shown, and averaged with nothing.
-    only = len(board.columns) == 1 and not board.averaged
-    cell = row.cells.get(board.columns[0].key) if only else row.average
-    return score_text(cell and cell.scores.get(metric), METRICS[metric])
-
-
 def _mqar(frame: pd.DataFrame) -> str:
     parts = ["## MQAR", "Queries answered right, %, with 95 % intervals."]
     cells = {
@@ -369,49 +308,20 @@ def _order(scores: Sequence[Interval]) -> str:
 
 def _draw(asked: Mapping[str, Sequence[Run]], mqar: pd.DataFrame, out: Path) -> list[Path]:
     trained, transfer = (
-        _frame(_boards(selected(asked["paper"], tasks=tasks))) for tasks in GROUPS.values()
+        frame(_boards(selected(asked["paper"], tasks=tasks))) for tasks in GROUPS.values()
     )
     figures = {
         "trained-forms": scores_by_task(trained),
         "transfer": scores_by_task(transfer),
         "pareto": recall_by_cost(trained),
-        "sample": scores_by_task(_frame(_boards(asked["sample"]))),
-        **dict(_haystack_figures(build(asked["haystack"]))),
-        **{f"mqar-{name}": mqar_figure(some) for name, some in _by_weights(mqar, "label")},
+        "sample": scores_by_task(frame(_boards(asked["sample"]))),
+        **dict(zoo_haystacks.figures(build(asked["haystack"]))),
+        **{f"mqar-{name}": mqar_figure(some) for name, some in by_weights(mqar, "label")},
     }
     drawn = [path for path in write_figures(figures, out) if path.suffix == ".png"]
     for path in drawn:
         path.with_suffix(".svg").unlink()
     return drawn
-
-
-def _haystack_figures(boards: Iterable[Board]) -> Iterator[tuple[str, Any]]:
-    """Names and plots; of real documents small models contain next to nothing, so bits are shown.
-
-    What those of the sample cost is beside what they recall of the middle of 2,048 tokens.
-    """
-    for some in _by_source(boards):
-        if not some[0].group.synthetic:
-            shown = [replace(board, metric="bits_per_byte") for board in some]
-            yield "haystack", haystack_by_depth(_frame(shown))
-            continue
-        middle = [board for board in some if (board.group.haystack, board.group.depth) == MIDDLE]
-        if middle:
-            yield "haystack-cost", recall_by_cost(_frame(middle))
-        for name, lines in _by_weights(_frame(some), "row"):
-            yield f"haystack-{name}", haystack_by_depth(lines)
-
-
-def _by_weights(frame: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """One plot of all has more models than can be told apart."""
-    for name in ("small", "medium"):
-        some = frame[frame[column].str.contains(rf"^{name}-|-{name}$")]
-        if not some.empty:
-            yield name, some
-
-
-def _frame(boards: Sequence[Board]) -> pd.DataFrame:
-    return as_frame(table.lines(boards), table.FIELDS)
 
 
 if __name__ == "__main__":
