@@ -34,6 +34,8 @@ WAYS: Final = {
     "ablations": "run --data {data}",
     "full": "run --data {data} --protocol full --context-length {whole}",
     "sample": "run --data sample --limit 200 --context-length 1024",
+    "sample-full": "run --data sample --limit 200 --context-length 1024 --protocol full"
+    " --control blind",
     "haystack": "run --data sample --tasks nq --limit 130 --haystack {hay} --depth 0,.5,1",
     "mqar": "mqar --lengths 256,512,1024 --pairs 8,16,32,64,128,256 --examples 500",
     "routing": "routing --data {data} --tasks fda,squad --limit 20",

@@ -3,12 +3,12 @@
     python scripts/zoo_results.py RUNS --data DIR --out results
 
 RUNS holds a folder for each way of asking, of run folders as `mom-eval run --out` writes them:
-paper (with --control blind), full, sample, ablations (asked as in paper), haystack, reseeds (four
-models that ship, on the sample of each seed); and mqar and routing, with a folder a model as
-`mom-eval mqar --out` and `mom-eval routing --out` write it. Models are called as
-scripts/zoo_train.py calls them. DIR has the train files beside those that were asked: which answers
-are in them decides what counts as never seen. Writes zoo.md, zoo.csv (a line a board, row and task,
-but for reseeds) and plots.
+paper (with --control blind), full, sample, sample-full (with the control), ablations (asked as in
+paper), haystack, reseeds (four models that ship, on the sample of each seed); and mqar and routing,
+with a folder a model as `mom-eval mqar --out` and `mom-eval routing --out` write it. Models are
+called as scripts/zoo_train.py calls them. DIR has the train files beside those that were asked:
+which answers are in them decides what counts as never seen. Writes zoo.md, zoo.csv (a line a board,
+row and task, but for reseeds) and plots.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -77,7 +77,7 @@ def main(runs: Path, folder: Path, out: Path) -> None:
     """Write OUT/zoo.md, OUT/zoo.csv and OUT/plots from RUNS."""
     asked = {
         name: read_runs([runs / name])
-        for name in ("paper", "full", "sample", "ablations", "haystack")
+        for name in ("paper", "full", "sample", "sample-full", "ablations", "haystack")
     }
     mqar, routing = (
         pd.concat([pd.read_csv(file) for file in sorted(runs.glob(f"{name}/*/{name}.csv"))])
@@ -105,6 +105,7 @@ def main(runs: Path, folder: Path, out: Path) -> None:
         _mqar(mqar),
         _reseeds(build(read_runs([runs / "reseeds"]))),
         "## Synthetic sample\n\n" + table.markdown(build(asked["sample"])),
+        "## Synthetic sample, whole documents\n\n" + table.markdown(_boards(asked["sample-full"])),
     ]  # fmt: skip
     texts = {
         "zoo.md": "\n\n".join(part.strip() for part in parts),

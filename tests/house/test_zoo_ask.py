@@ -63,7 +63,7 @@ def ask(models, tmp_path, *words):
 def test_each_is_asked_what_it_can_be_and_once(models, asked, tmp_path):
     assert ask(models, tmp_path).exit_code == 0
     ways = {name: {way for way, model in asked.asked if model == name} for name in MODELS}
-    assert ways["small-gla"] == {"paper", "full", "sample", "haystack", "mqar"}
+    assert ways["small-gla"] == {"paper", "full", "sample", "sample-full", "haystack", "mqar"}
     assert ways["small-transformer"] == ways["small-gla"]
     assert "routing" in ways["ablations-mom"]
     assert "ablations" in ways["ablations-mom"]
