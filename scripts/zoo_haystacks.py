@@ -16,7 +16,7 @@ from mom_eval.results.plot_pareto import recall_by_cost
 from mom_eval.results.table import score_text
 
 MIDDLE: Final = (2048, 0.5)
-"""Tokens of a haystack as long as those trained on, and the depth, of the plot beside costs."""
+"""Length and depth of the plot beside costs: as long as the documents that were trained on."""
 
 
 def tables(boards: Iterable[Board]) -> list[str]:
@@ -27,7 +27,7 @@ def tables(boards: Iterable[Board]) -> list[str]:
 def figures(boards: Iterable[Board]) -> Iterator[tuple[str, Any]]:
     """Names and plots; of real documents small models contain next to nothing, so bits are shown.
 
-    What those of the sample cost is beside what they recall of the middle of 2,048 tokens.
+    Of the sample also what they recall from the middle of 2,048 tokens, beside what models cost.
     """
     for some in _by_source(boards):
         if not some[0].group.synthetic:
@@ -42,7 +42,7 @@ def figures(boards: Iterable[Board]) -> Iterator[tuple[str, Any]]:
 
 
 def by_weights(lines: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """One plot of all has more models than can be told apart."""
+    """The small and the medium ones: a plot of all has more than can be told apart."""
     for name in ("small", "medium"):
         some = lines[lines[column].str.contains(rf"^{name}-|-{name}$")]
         if not some.empty:

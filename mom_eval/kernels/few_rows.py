@@ -2,7 +2,8 @@
 
 A library spreads such a product over few of a GPU's multiprocessors, and each kernel around it
 costs as much as it: so products of the same rows are one launch with the gate behind them, and of a
-single row also with the sum and the norm before them. Of many rows all are kernels of their own.
+single row also with the sum and the norm before them; a product that ends a layer comes in parts,
+which the norm behind it sums. Of many rows all are kernels of their own.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ MOST_WEIGHTS: Final = 2
 def few_linear(x: Tensor, weight: Tensor) -> Tensor:
     """X W^T as parts whose sum it is, for `add_norm` to add: x [R, D], weight [O, D] -> [S, R, O].
 
+    In Triton, of 2 to 64 rows, they are float32; else it is one, in the type of the weight.
     Raises ValueError on shapes that do not fit, naming the axis.
     """
     axes = Axes()
@@ -100,7 +102,7 @@ def _checked(x: Tensor, y: Tensor | None, norm: Tensor) -> Axes:
     axes = Axes()
     axes.check("x", x, "R D")
     if y is not None:
-        axes.check("y", y, "R D" if y.ndim == 2 else "S R D")
+        axes.check("y", y, "S R D" if y.ndim == 3 else "R D")
     axes.check("norm", norm, "D")
     return axes
 

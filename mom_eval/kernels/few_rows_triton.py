@@ -1,8 +1,9 @@
-"""The kernels of `few_rows`: a program has some rows of a weight, and all rows of x.
+"""The kernels of `few_rows`: a program has all rows of x, and some of a weight.
 
-One row is summed, normalised, multiplied and gated in a single kernel, in which each program reads
-the row anew. More rows come normalised and go through the matrix units: read by every program with
-all that is done to them, they would be more than the weight.
+Or a part of the columns of these, where they are few. One row is summed, normalised, multiplied and
+gated in a single kernel, in which each program reads the row anew. More rows come normalised and go
+through the matrix units: read by every program with all that is done to them, they would be more
+than the weight.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ from mom_eval.kernels.overlap_triton import behind, meanwhile, overlapping
 from mom_eval.kernels.split_triton import MULTIPROCESSORS
 
 WIDE, SHALLOW = 32, 256
-"""Rows of a weight that a program has where it has a part of their columns, and columns a part."""
+"""Rows of a weight that a program has where it has a part of their columns, and the fewest columns
+of a part."""
 
 
 @triton.jit
@@ -113,14 +115,15 @@ def _few_rows(
 
 
 def run_parts(x: Tensor, weight: Tensor) -> Tensor:
-    """X W^T as parts [S, R, O] in float32 whose sum it is: one of a single row, else a few.
+    """X W^T as parts [S, R, O] in float32 whose sum it is.
 
-    Where a weight has few rows, more programs than those share it by its columns: then all
-    multiprocessors read, and none of them all of x.
+    Of a single row it is one, in the weight's type. A weight of few rows would keep few programs
+    busy: its columns are dealt out too, so that all multiprocessors read, and none all of x.
     """
-    (R, D), (N, _), x, weight = x.shape, weight.shape, x.contiguous(), weight.contiguous()
+    (R, D), (N, _) = x.shape, weight.shape
     if R == 1:
         return run_products(x, [weight])[1][0][None]
+    x, weight = x.contiguous(), weight.contiguous()
     BD = max(16, min(64, power_of_2(D)))
     parts = max(1, min(MULTIPROCESSORS // cdiv(N, WIDE), D // SHALLOW))
     depth = cdiv(cdiv(D, BD), parts) * BD

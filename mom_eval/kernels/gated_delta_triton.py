@@ -62,7 +62,10 @@ def operands(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Ready(NamedTuple):
-    """What `scan` multiplies by; see there, and `prepare_triton`."""
+    """What `scan` multiplies by; see there, `prepare_triton` and `prepare_channel_triton`.
+
+    far [chunks, HV]: where that took its second way, for gradients to take theirs.
+    """
 
     q: Tensor
     k: Tensor

@@ -130,12 +130,12 @@ def _within(
     """
     of_x, of_y = tl.zeros([64, BK], tl.float32), tl.zeros([64, BK], tl.float32)
     back = tl.zeros([64, BK], tl.float32)
-    i, j = tl.arange(0, 64)[:, None], tl.arange(0, 64)[None, :]
     if FAR:
         of_x, of_y, back = _in_blocks(
             of_x, of_y, back, dX, dY, q, k, strength, gates, operand, DELTA, BK, PRECISION
         )
     else:
+        i, j = tl.arange(0, 64)[:, None], tl.arange(0, 64)[None, :]
         middle = from_middle(gates, 64, operand, PRECISION)
         of_x, of_y, back = _add(
             of_x, of_y, back, dX, dY, q, k, strength, tl.exp(middle), tl.exp(-middle), i != j,

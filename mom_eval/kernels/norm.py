@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mom_eval.kernels.choose import takes_triton
+from mom_eval.kernels.choose import takes_triton, wants_gradient
 from mom_eval.kernels.shapes import Axes, chosen, compute_dtype
 
 L2_EPS = 1e-6
@@ -56,7 +56,8 @@ def add_norm(x: Tensor, y: Tensor | None, weight: Tensor, *, eps: float) -> tupl
     """Two parts of a residual stream, x [L, D] + y [L, D], and what the next layer reads of it.
 
     `y` None: nothing is added yet, and the sum is x itself. Of few rows y may be parts [S, L, D] of
-    it, as `few_linear` gives them.
+    it, as `few_linear` gives them; Triton adds them before anything is rounded. They have no
+    gradient there.
     Returns the sum, in the wider of their types (of parts the weight's) and rounded to it, and its
     `rms_norm` in the type of `weight` [D]. Raises ValueError on shapes that do not fit, naming the
     axis.
@@ -68,7 +69,8 @@ def add_norm(x: Tensor, y: Tensor | None, weight: Tensor, *, eps: float) -> tupl
         return x, rms_norm(x, weight, eps=eps).to(weight.dtype)
     if y.ndim == 3:
         axes.check("y", y, "S L D")
-        if takes_triton("add_norm", "auto", (x, y, weight)):
+        wanted = wants_gradient((x, y, weight))
+        if not wanted and takes_triton("add_norm", "auto", (x, y, weight)):
             from mom_eval.kernels.norm_triton import run_add_norm
 
             return run_add_norm(x, y, weight, eps)

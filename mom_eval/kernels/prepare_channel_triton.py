@@ -1,9 +1,10 @@
 """`prepare_triton` where every key channel decays by itself: P and T, and what `scan` reads.
 
 That is q e^G, k e^G (with the delta rule), k e^(Gc - G) and e^Gc. P and A are products relative to
-the middle m of the chunk, of q e^(G - Gm) and k e^(Gm - G), where no factor can overflow, as with
-trained gates almost always. Other chunks are left to a second launch (FAR), which takes products of
-smaller blocks: a kernel with both ways in it would have registers for neither.
+the middle m of the chunk, of q e^(G - Gm) and k e^(Gm - G), where no factor can overflow: with
+trained gates almost always, but in float16 often not. Other chunks are left to a second launch
+(FAR), which takes products of smaller blocks: a kernel with both ways in it would have registers
+for neither.
 """
 
 import triton
@@ -113,11 +114,12 @@ def from_middle(gates, BLOCK: tl.constexpr, operand: tl.constexpr, PRECISION: tl
 
 @triton.jit
 def largest(operand: tl.constexpr):
-    """The x up to which e^x and e^-x can be factors. float16 ends at 65,504.
+    """The x up to which e^x and e^-x can be factors.
 
-    Else e^-60 leaves a number of 1e-11 its digits, and e^60 what it multiplies far from infinity.
+    In float16, which ends at 65,504, e^6 leaves room for entries of 160. Else e^-60 leaves a number
+    of 1e-11 its digits, and e^60 what it multiplies far from infinity.
     """
-    return 8.0 if operand == tl.float16 else 60.0
+    return 6.0 if operand == tl.float16 else 60.0
 
 
 @triton.jit

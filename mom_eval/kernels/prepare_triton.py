@@ -6,7 +6,7 @@ With G the running sum of g in the chunk, a program a chunk and value head write
     T    = (I + A)^-1 diag(beta),  A_ij = beta_i sum_d k_id e^(G_id - G_jd) k_jd      j < i, else 0
 
 and G, which `scan` multiplies by; where every key channel decays by itself, see
-`prepare_channel_triton`. No exponent is positive, so nothing overflows.
+`prepare_channel_triton`. Here no exponent is positive, so nothing overflows.
 """
 
 import triton

@@ -32,7 +32,7 @@ def read_out_step(
         routed: where there are memories: which are read. What they have seen is counted up.
 
     Returns:
-        [S, R, D], parts whose sum it is (`few_linear`).
+        [S, R, D], parts whose sum it is, of the types that `few_linear` gives.
 
     Raises:
         ValueError: on shapes that do not fit, naming the axis, on an unknown activation, or where

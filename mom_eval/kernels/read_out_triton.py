@@ -49,7 +49,7 @@ def _combine_step(
     WEIGHT: tl.constexpr, ACT: tl.constexpr, BH: tl.constexpr, BV: tl.constexpr,
     BM: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """BH heads of a row of y [R, HV, V], which `_read_out` multiplies by the weight."""
+    """BH heads of a row of y [R, HV, V], which `few_linear` multiplies by the weight."""
     r, start = tl.program_id(0), tl.program_id(1) * BH
     h, e = start + tl.arange(0, BH), tl.arange(0, BV)
     behind(OVERLAP)

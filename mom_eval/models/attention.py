@@ -63,7 +63,7 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """`forward` of the norm of x + y for one token a slot, whose state changes in place.
 
-        Returns x + y [R, D], and what is mixed [R, D].
+        Returns x + y [R, D], and what is mixed as parts [S, R, D] whose sum it is. So may y be.
         """
         assert at.slots is not None
         x, (columns,) = norm.times(x, y, [self.qkv.weight])

@@ -24,7 +24,10 @@ class SwiGLU(nn.Module):
         return self.down(swiglu(self.gate_up(x)))
 
     def step(self, x: Tensor, y: Tensor, norm: RMSNorm) -> tuple[Tensor, Tensor]:
-        """`forward` of the norm of x + y [R, D], of few rows: that sum, and what is made of it."""
+        """`forward` of the norm of x + y [R, D], of few rows: that sum, and what is made of it.
+
+        The latter as parts [S, R, D] whose sum it is; so may y be.
+        """
         assert norm.weight is not None
         x, made = add_norm_swiglu(x, y, norm.weight, self.gate_up.weight, eps=norm.eps)
         return x, few_linear(made, self.down.weight)
@@ -81,7 +84,10 @@ class Block(nn.Module):
     def step(
         self, x: Tensor, y: Tensor | None, at: Stream, state: dict[str, Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """`forward` for one token in each of some slots, whose states change in place."""
+        """`forward` for one token in each of some slots, whose states change in place.
+
+        The second is parts [S, R, D] whose sum it is; so may y be.
+        """
         if self.residual_float32:
             x = wide(x)
         x, mixed = self.mixer.step(x, y, self.mixer_norm, at, state)

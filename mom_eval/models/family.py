@@ -84,7 +84,10 @@ class RMSNorm(nn.Module):
         return rms_norm(x, self.weight, eps=self.eps, gate=gate, activation=activation)
 
     def behind(self, x: Tensor, y: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The residual stream x + y [L, D], and its norm in the type of the weight (`add_norm`)."""
+        """The residual stream x + y [L, D], and its norm in the type of the weight (`add_norm`).
+
+        Of few rows y may be parts [S, L, D].
+        """
         assert self.weight is not None
         return add_norm(x, y, self.weight, eps=self.eps)
 

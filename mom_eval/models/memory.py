@@ -201,7 +201,7 @@ class Mixer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """`forward` of the norm of x + y for one token a slot, whose states change in place.
 
-        Returns x + y [R, D], and what is mixed [R, D].
+        Returns x + y [R, D], and what is mixed as parts [S, R, D] whose sum it is. So may y be.
         """
         weights: list[Tensor] = [self.columns.weight]
         router = None
@@ -265,7 +265,7 @@ class Mixer(nn.Module):
         return self._recur(c | sent, at._replace(seen=times, slots=rows, token=token), flat)[0]
 
     def _step_out(self, o: Tensor, read: dict[str, Tensor], routed: Routed | None) -> Tensor:
-        """`_read_out` and the way out, where choice by choice lies behind the shared memory."""
+        """`_read_out` and the way out, as parts; choice by choice lies behind the shared memory."""
         norm = self.family.head_norm(read)
         if norm is not None:
             y = read_out_step(
@@ -279,7 +279,8 @@ class Mixer(nn.Module):
                 onto, o = (o[:rows], o[rows:]) if self.shared else (None, o)
                 o = combine(o, routed.routes.weights, None, onto)
             y = few_linear(self.family.read_out(o, read), self.out.weight)
-        return y if self.out.bias is None else y.sum(0) + self.out.bias
+        bias = self.out.bias
+        return y if bias is None else (y.sum(0) + bias).to(bias.dtype)[None]
 
     def _recur(
         self, c: Mapping[str, Part], at: Stream, state: Mapping[str, Tensor | None]

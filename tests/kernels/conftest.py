@@ -15,9 +15,10 @@ from mom_eval.models.decoder import Decoder
 
 KINDS = ["none", "head", "channel", "none-delta", "head-delta", "channel-delta", "slot"]
 DECAYS: dict[str, Callable[[Tensor], Tensor]] = {
-    # From numbers in [0, 1): close to 0; up to where half a chunk forgets e^-60, and kernels change
-    # their way; anything from 0 to -50; -50 at every token.
+    # From numbers in [0, 1): close to 0; so that half a chunk forgets nearly e^-60, or about that
+    # much, where kernels change their way; anything from 0 to -50; -50 at every token.
     "mild": lambda x: -0.2 * x,
+    "near": lambda x: -1.75 - 0.1 * x,
     "edge": lambda x: -3.1 * x,
     "wild": lambda x: -50 * x**4,
     "full": lambda x: torch.full_like(x, -50.0),

@@ -15,13 +15,13 @@ BOUNDS = {torch.float32: 1e-4} | ({torch.bfloat16: 2e-2} if GPU else {})
 
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("decay", ["mild", "edge", "wild", "full"])
+@pytest.mark.parametrize("decay", ["mild", "near", "edge", "wild", "full"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_of_the_recurrence(relative, kind, decay, sizes, dtype):
     """Of all inputs and states, several value heads a key head, an empty segment among others."""
     if kind.startswith("none") and decay != "mild":
         pytest.skip("no decay")
-    if decay == "edge" and not kind.startswith("channel"):
+    if decay in ("near", "edge") and not kind.startswith("channel"):
         pytest.skip("no change of ways")
     if sizes[2] > most_keys(dtype):
         pytest.skip("too wide")

@@ -55,12 +55,12 @@ def poison():
 
 @pytest.mark.parametrize("dtype", BOUNDS)
 @pytest.mark.parametrize("sizes", SIZES)
-@pytest.mark.parametrize("decay", ["mild", "edge", "wild", "full"])
+@pytest.mark.parametrize("decay", ["mild", "near", "edge", "wild", "full"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_recurrence_is_that_of_four_lines(relative, kind, decay, sizes, dtype):
     if decay != "mild" and kind.startswith("none"):
         pytest.skip("no decay")
-    if decay == "edge" and not kind.startswith("channel"):
+    if decay in ("near", "edge") and not kind.startswith("channel"):
         pytest.skip("no change of ways")
     case = gated_delta_case(kind, LENGTHS, decay, sizes)
     case.stream.update({name: case.stream[name].to(dtype) for name in ("q", "k", "v")})

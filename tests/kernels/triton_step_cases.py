@@ -115,9 +115,9 @@ def test_products_of_few_rows(relative, rows):
             assert all(len(one) == 0 for one in run())
 
 
-@pytest.mark.parametrize("rows", [1, 3, 33])
+@pytest.mark.parametrize("rows", [1, 3, 33, 70])
 def test_a_deep_product_comes_in_parts_that_a_sum_adds(relative, rows):
-    """Parts of a depth that they do not divide; what reads them rounds as it did before."""
+    """Parts of a depth that they do not divide; one alone of a single row, and of many."""
     draw = lambda *shape: torch.randn(*shape, device=DEVICE)  # noqa: E731
     deep, weight, norm, out = draw(rows, 1100), draw(70, 1100), draw(70), draw(20, 70)
     x = draw(rows, 70)
@@ -125,11 +125,11 @@ def test_a_deep_product_comes_in_parts_that_a_sum_adds(relative, rows):
     def run():
         y = few_linear(deep, weight)
         total, products = add_norm_linear(x, y, norm, [out], eps=1e-5)
-        return total, *products
+        return total, *products, *add_norm_swiglu(x, y, norm, out, eps=1e-5)
 
     assert in_triton_and_torch(run, relative) < 1e-5
     with preferring("triton"):
-        assert len(few_linear(deep, weight)) == (1 if rows == 1 else 4)
+        assert len(few_linear(deep, weight)) == (4 if rows in (3, 33) else 1)
 
 
 def test_a_step_takes_what_belongs_together():
