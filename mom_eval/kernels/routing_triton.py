@@ -163,10 +163,10 @@ def run_router(x: Tensor, weight: Tensor, top_k: int) -> Routes:
     x = x if x.stride(1) == 1 else x.contiguous()
     memories, weights, probabilities, logits = _empty(L, M, top_k, x.device)
     BM = power_of_2(M)
-    # A program a token where there are few, so that every unit has work; else as a product. Its
-    # terms are exact in half precision, as those of float32 are then.
+    # As a product, whose terms are exact in half precision, as those of float32 are then; of two
+    # types a program a token. Lengths make no difference, so that a token is routed as alone.
     BT, BD = 1, min(max(16, 4096 // BM), power_of_2(D))
-    if L > 4096 and x.dtype == weight.dtype:
+    if x.dtype == weight.dtype:
         BT, BM, BD = 64, max(16, BM), 64
     if L:
         _route[(cdiv(L, BT),)](

@@ -3,9 +3,12 @@
 No GPU is needed for that, only the compiler that Triton brings. What is generated is not run.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from mom_eval.evalsuite.bench.presets import PRESETS
 from mom_eval.kernels import (
     Joined,
     Routed,
@@ -30,7 +33,7 @@ from mom_eval.kernels import (
     take,
 )
 from mom_eval.kernels.ahead import compiling, unlaunched
-from mom_eval.models import cast
+from mom_eval.models import FAMILIES, LM, cast
 from mom_eval.models.ahead import make_calls
 from tests.kernels.conftest import KINDS, forget_kernels, gated_delta_case, make_step
 from tests.models.shapes import CASES, new_model
@@ -122,6 +125,23 @@ def test_kernels_compile_for_hopper(name, compiler):
     names |= {"_conv_delta_step", "_read_out", "_combine_step"} if "delta" in name else set()
     assert names <= {key[0] for key in compiler.compiled}
     check(compiler.compiled)
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("gated_deltanet", PRESETS["mom-340m"].options),
+        ("gla", FAMILIES["gla"].Options(num_heads=4, use_short_conv=True)),
+    ],
+    ids=["head", "channel"],
+)
+def test_a_mixture_of_memories_reads_with_twelve_kernels(family, options, compiler):
+    """Few kernels are compiled at load; neither lengths nor counts make more of them."""
+    config = replace(PRESETS["mom-340m"], num_layers=1, family=family, options=options)
+    model = cast(LM(config), torch.bfloat16)
+    with torch.inference_mode(), unlaunched():
+        make_calls(model)
+    assert len(compiler.compiled) == 12
 
 
 @pytest.mark.parametrize(("K", "dtype", "kinds"), WIDE)
