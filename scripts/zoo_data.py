@@ -17,7 +17,7 @@ tokenizer sees no SWDE, whose pages may not be passed on.
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,6 @@ from transformers import PreTrainedTokenizerFast
 
 from mom_eval.tasks import files
 from mom_eval.tasks.recall import RECALL
-from mom_eval.tasks.schema import Row
 
 TASKS = ("fda", "squad", "swde")
 OF_TOKENIZER = ("fda", "squad")
@@ -45,7 +44,9 @@ def main(data: Path, out: Path) -> None:
     """Write FOLDER; the same data give the same bytes."""
     (out / "recall").mkdir(parents=True, exist_ok=True)
     made: dict[str, Any] = {}
+    tests = _tests(data / "recall")
     books = _books(data / "corpus" / "books.txt.gz")
+    _check_apart("books", books, tests)
     for name, some in zip(("books", "books.valid"), _parted(books), strict=True):
         path = out / f"{name}.txt.gz"
         _write(path, BETWEEN.join(some))
@@ -53,8 +54,8 @@ def main(data: Path, out: Path) -> None:
     texts = list(_parted(books)[0])
     for task in TASKS:
         rows = list(files.read_rows(data / "recall" / f"{task}.train.jsonl.gz", task))
-        _check_apart(task, rows, files.read_rows(data / "recall" / f"{task}.jsonl.gz", task))
         document = RECALL[task].document
+        _check_apart(f"{task}.train", map(document, rows), tests)
         for name, some in zip((f"{task}.train", task), _parted(rows, document), strict=True):
             path = out / "recall" / f"{name}.jsonl.gz"
             _write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in some))
@@ -88,8 +89,7 @@ def tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
 
 def held_out(document: str) -> bool:
     """Is it validation? One in `VALIDATION` is, whatever the others are."""
-    digest = hashlib.sha256(document.strip().encode()).digest()
-    return int.from_bytes(digest[:8], "big") % VALIDATION == 0
+    return int.from_bytes(_hash(document)[:8], "big") % VALIDATION == 0
 
 
 def _books(path: Path) -> list[str]:
@@ -105,14 +105,27 @@ def _parted(items: list[Any], document: Any = str) -> tuple[list[Any], list[Any]
     return kept, held
 
 
-def _check_apart(task: str, rows: list[Row], test: Iterator[Row]) -> None:
-    document = RECALL[task].document
-    both = {document(row).strip() for row in rows} & {document(row).strip() for row in test}
-    if both:
+def _tests(folder: Path) -> dict[bytes, str]:
+    """Hashes of all documents that are for the test alone, of the six tasks, and whose they are."""
+    return {
+        _hash(of.document(row)): task
+        for task, of in RECALL.items()
+        for row in files.read_rows(folder / f"{task}.jsonl.gz", task)
+    }
+
+
+def _check_apart(name: str, documents: Iterable[str], tests: Mapping[bytes, str]) -> None:
+    found = [tests[key] for key in set(map(_hash, documents)) if key in tests]
+    if found:
+        where = ", ".join(sorted(set(found)))
         raise click.ClickException(
-            f"{len(both)} documents of {task}.train stand in {task} too, which is for the test"
-            " alone; take them out of one of the two"
+            f"{len(found)} documents of {name} stand in {where} too, which is for the test alone;"
+            " take them out of one of the two"
         )
+
+
+def _hash(document: str) -> bytes:
+    return hashlib.sha256(document.strip().encode()).digest()
 
 
 def _write(path: Path, text: str) -> None:

@@ -104,6 +104,7 @@ def main(runs: Path, folder: Path, out: Path) -> None:
         *zoo_haystacks.tables(build(asked["haystack"])),
         _mqar(mqar),
         _reseeds(build(read_runs([runs / "reseeds"]))),
+        _agreement(asked),
         "## Synthetic sample\n\n" + table.markdown(build(asked["sample"])),
         "## Synthetic sample, whole documents\n\n" + table.markdown(_boards(asked["sample-full"])),
     ]  # fmt: skip
@@ -297,6 +298,36 @@ def _reseeds(boards: Sequence[Board]) -> str:
         + ", ".join(f"{count} {order}" for order, count in counts.items())
     )
     return f"## The sample's order\n\n{words}.\n\n{grid(['Seed', *RUNGS, 'Order'], lines)}"
+
+
+def _agreement(asked: Mapping[str, Sequence[Run]]) -> str:
+    """Does the sample order models as real tasks do?"""
+    sample, real = _boards(asked["sample"])[0], _boards(asked["paper"])[0]
+    by_sample = _averages({row.name: row for row in sample.rows})
+    lines = []
+    for name, tasks in (*GROUPS.items(), ("FDA", ("fda",))):
+        both = pd.concat([by_sample, _averages(_rows_of(asked["paper"], real, tasks))], axis=1)
+        both = both.dropna()
+        large = both[both.index.str.contains("medium")]
+        cells = [f"{some.rank().corr().iloc[0, 1]:.2f} ({len(some)})" for some in (both, large)]
+        lines.append([name, *cells])
+    words = (
+        "Spearman's rho of the averages of *contains* on the sample and on real tasks, protocol"
+        " paper, and how many models it is of."
+    )
+    head = ["Real tasks", "All models", "Of 8M weights"]
+    return f"## The sample and real tasks\n\n{words}\n\n{grid(head, lines)}"
+
+
+def _averages(rows: Mapping[str, Row]) -> pd.Series:
+    scores = {name: row.average.scores.get("contains") for name, row in rows.items()}
+    return pd.Series(
+        {
+            name: score.value
+            for name, score in scores.items()
+            if score and rows[name].kind == "model"
+        }
+    )
 
 
 def _order(scores: Sequence[Interval]) -> str:

@@ -40,7 +40,8 @@ CARD = """\
 ## Training
 
 {steps:,} steps, {tokens:,} tokens, a learning rate of {rate:g} at most, seed {seed};
-{seconds:.0f} s of an H200 that other trainings shared. The configuration is that of configs/zoo.
+its steps took {seconds:.0f} s of an H200 that other trainings shared. The configuration is that of
+configs/zoo.
 
 {sources}
 

@@ -103,7 +103,7 @@ def run(models: tuple[str, ...], batch_size: int | None, **options: Any) -> None
     Runs are kept in --out: what was done is not done again, what was stopped goes on.
     """
     from mom_eval import evaluate
-    from mom_eval.evalsuite.embedded import with_defaults
+    from mom_eval.evalsuite.embedded import ties, with_defaults
     from mom_eval.results.leaderboard import build
     from mom_eval.results.show import leaderboard_text, write_leaderboard
     from mom_eval.results.store import read_runs
@@ -119,8 +119,12 @@ def run(models: tuple[str, ...], batch_size: int | None, **options: Any) -> None
         say=lambda text: click.echo(text, err=True),
         **options,
     )
-    click.echo(leaderboard_text(build(read_runs(table.attrs["runs"])), "md"))
+    boards = build(read_runs(table.attrs["runs"]))
+    click.echo(leaderboard_text(boards, "md"))
     for path in write_leaderboard(build(read_runs([options["out"]])), options["out"]):
         click.echo(f"wrote {path}", err=True)
     if asked.next:
+        for board in boards:
+            if board.shows_average:
+                click.echo(ties(board), err=True)
         click.echo(asked.next, err=True)

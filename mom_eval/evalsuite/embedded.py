@@ -1,10 +1,12 @@
 """`mom-eval run` without a model: the checkpoints that ship, on questions that need no data."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from mom_eval.errors import ModelError
 from mom_eval.models.zoo import shipped
+from mom_eval.results.board import Board
 
 CONTEXT_LENGTH = (1024,)
 """Few documents of the sample are cut at that, so that what is read is shared by questions."""
@@ -13,6 +15,23 @@ NEXT = (
     " linear-moe-hub/MoM-Gated-Deltanet-340M` asks a published checkpoint (`mom-eval models` lists"
     " more)."
 )
+
+
+def ties(board: Board) -> str:
+    """The models of a leaderboard, best first, with ties where its intervals tell none apart."""
+    found = [
+        (row.name, score)
+        for row in board.rows
+        if row.kind == "model" and (score := row.average.scores.get("contains"))
+    ]
+    text = found[0][0] if found else ""
+    for (_, before), (name, score) in pairwise(found):
+        apart = score.high is not None and before.low is not None and score.high < before.low
+        text += f"{' >' if apart else ' ='} {name}"
+    return (
+        f"Order, with = where an interval overlaps the one before: {text}. `mom-eval compare A B`"
+        " compares two on the same questions."
+    )
 
 
 class Asked(NamedTuple):

@@ -25,6 +25,7 @@ from mom_eval.tasks import TASKS
 from mom_eval.tasks.data import Source, load
 from mom_eval.tasks.questions import Prepared, prepare
 from mom_eval.tasks.recall import PROTOCOL_VERSION
+from mom_eval.tasks.sample import FEWEST_TOKENS
 from mom_eval.tasks.schema import Row
 from mom_eval.tasks.setting import Setting
 
@@ -133,8 +134,15 @@ class Exam:
         """Make the sample.
 
         Raises:
-            BaselineError: prompts were built otherwise when it was asked.
+            BaselineError: prompts were built otherwise when it was asked, or there are no such
+                questions.
         """
+        if asked.questions < 1 or asked.tokens < FEWEST_TOKENS:
+            raise BaselineError(
+                f"the baseline asks {asked.questions} questions a task on documents of"
+                f" {asked.tokens} tokens, and there are none below 1 and {FEWEST_TOKENS}; write a"
+                " new baseline with `mom-eval regress --write`"
+            )
         if asked.protocol_version != PROTOCOL_VERSION:
             raise BaselineError(
                 f"the baseline was made with prompts of version {asked.protocol_version}, this"

@@ -11,6 +11,7 @@ from mom_eval.results.gate import (
     MOVED,
     NOTICE,
     POWER,
+    TOLERANCE,
     Gate,
     Outcome,
 )
@@ -46,7 +47,10 @@ def markdown(gate: Gate) -> str:
 
 def _heading(gate: Gate) -> str:
     if not gate.fell:
-        return "Regression gate: nothing fell"
+        undecided = sum(one.unsure for one in gate.outcomes)
+        return "Regression gate: nothing fell" + (
+            f" for sure, undecided drops: {undecided}" if undecided else ""
+        )
     models = list(dict.fromkeys(one.model for one in gate.fell))
     return escaped(f"Regression gate: worse than the baseline: {', '.join(models)}")
 
@@ -114,6 +118,16 @@ def _notes(gate: Gate) -> list[str]:
                 f"Too few questions to detect a drop of {_number(NOTICE[score], score)}"
                 f" ({words.name}): {', '.join(blind)}."
             )
+    blunt = [
+        f"{_number(TOLERANCE[score], score)} ({words.name})"
+        for score, words in _SCORES.items()
+        if (size := _detectable(gate, ALL, score)) is None or size > TOLERANCE[score]
+    ]
+    if blunt:
+        notes.append(
+            "Drops as small as the tolerance are sure to be detected of no task, nor of all"
+            f" together: {', '.join(blunt)}."
+        )
     if moved := [one for one in _of_task(gate, ALL) if one.score == BITS and one.moved > MOVED]:
         sizes = ", ".join(f"{one.model} by {_number(one.moved, BITS)}" for one in moved)
         notes.append(

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 from mom_eval.cli import main
 from mom_eval.errors import ModelError
 from mom_eval.evalsuite import checkpoints
-from mom_eval.evalsuite.embedded import CONTEXT_LENGTH, with_defaults
+from mom_eval.evalsuite.embedded import CONTEXT_LENGTH, ties, with_defaults
 from mom_eval.evalsuite.evaluate import source_of
 from mom_eval.models.zoo import shipped
 from mom_eval.results import AVERAGE_QUESTIONS
@@ -42,6 +43,17 @@ def test_the_sample_is_asked_though_data_are_prepared(zoo, tmp_path, monkeypatch
         " --out runs"
     )
     assert json.loads((tmp_path / "runs" / "leaderboard.json").read_text())["boards"]
+
+
+def test_models_whose_intervals_overlap_are_shown_as_ties():
+    """Of three models: the second overlaps the first, the third is apart."""
+
+    def row(name, low, high, kind="model"):
+        scores = {"contains": SimpleNamespace(low=low, high=high)}
+        return SimpleNamespace(name=name, kind=kind, average=SimpleNamespace(scores=scores))
+
+    rows = [row("a", 80, 90), row("b", 70, 80), row("head", 60, 95, "reference"), row("c", 1, 9)]
+    assert "overlaps the one before: a = b > c. `mom-eval" in ties(SimpleNamespace(rows=rows))
 
 
 def test_no_bars_of_lm_eval_run_through_ours():

@@ -1,6 +1,7 @@
 """The regression gate: a baseline is written, asked again, and tells what got worse."""
 
 import csv
+import json
 import random
 
 import pytest
@@ -123,6 +124,15 @@ def test_a_baseline_of_older_prompts_or_other_size(base, tiny_mom):
     other = regress("--write", base, "--model", tiny_mom, "--seed", 5)
     assert other.exit_code == 1
     assert "made with seed 0, not 5" in other.stderr
+
+
+@pytest.mark.parametrize("change", [("questions", 0), ("questions", -3), ("tokens", 1)])
+def test_a_baseline_of_no_questions(base, tiny_mom, change):
+    name, value = change
+    index = base / "baseline.json"
+    found = json.loads(index.read_text())
+    index.write_text(json.dumps(found | {name: value}))
+    assert "there are none below 1 and 128" in refused(base, "--model", tiny_mom)
 
 
 def test_a_label_that_cannot_be_a_file_is_refused_before_asking(tmp_path, tiny_mom):

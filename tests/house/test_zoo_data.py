@@ -17,7 +17,7 @@ def rows(task, numbers):
     for number in numbers:
         text = f"Document {number} of {task}. The code is K{number}X9."
         row = {"doc_id": f"{task}-{number}", "value": f"K{number}X9", "key": "code"}
-        if task == "squad":
+        if task not in ("fda", "swde"):
             row |= {"context": text, "question": "what is the code", "answers": [row["value"]]}
             row |= {"title": "Codes", "text": f"{text} what is the code Answer:"}
         else:
@@ -36,8 +36,9 @@ def data(tmp_path):
     """Sixty documents a task to train on, five to test on, forty books."""
     books = [f"Book {n}. It was a dark and stormy night, number {n}.\n" * 5 for n in range(40)]
     write(tmp_path / "data/corpus/books.txt.gz", "\n\n\n\n".join(books))
-    for task in ("fda", "squad", "swde"):
-        for name, numbers in ((f"{task}.train", range(60)), (task, range(100, 105))):
+    for task in RECALL:
+        trained = [(f"{task}.train", range(60))] if task in zoo_data.TASKS else []
+        for name, numbers in (*trained, (task, range(100, 105))):
             lines = "".join(json.dumps(row) + "\n" for row in rows(task, numbers))
             write(tmp_path / f"data/recall/{name}.jsonl.gz", lines)
     return tmp_path / "data"
@@ -75,6 +76,15 @@ def test_a_document_of_the_test_is_refused(data, tmp_path):
     done = run(data, tmp_path / "out")
     assert done.exit_code == 1
     assert "1 documents of fda.train stand in fda too" in done.output
+
+
+def test_no_book_is_a_document_of_any_test(data, tmp_path):
+    book = "Book 7. It was a dark and stormy night, number 7.\n" * 5
+    row = rows("nq", [1])[0] | {"context": book, "text": f"{book} what is the code Answer:"}
+    write(data / "recall/nq.jsonl.gz", json.dumps(row) + "\n")
+    done = run(data, tmp_path / "out")
+    assert done.exit_code == 1
+    assert "1 documents of books stand in nq too" in done.output
 
 
 def test_digits_stand_alone_and_every_byte_comes_back():

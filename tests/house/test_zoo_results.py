@@ -185,6 +185,11 @@ def test_an_order_is_kept_tied_or_lost(tables):
     assert "1 kept, 1 tied, 1 not kept." in text
 
 
+def test_the_sample_and_real_tasks_are_compared(tables):
+    found = part(tables, "The sample and real tasks")
+    assert [found[name][0] for name in ("Trained forms", "Transfer", "FDA")] == ["1.00 (2)"] * 3
+
+
 def test_all_boards_are_in_one_file_and_drawn(tables):
     with (tables / "zoo.csv").open(encoding="utf-8", newline="") as file:
         boards = {line["board"] for line in csv.DictReader(file)}

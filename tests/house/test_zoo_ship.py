@@ -61,7 +61,7 @@ def test_a_card_says_what_was_trained_on_and_how_far(tmp_path):
     for words in (
         "configs/zoo/small/gla.toml",
         # 1,000 tokens at 100 a second, then 2,000 at 400.
-        "2 steps, 3,000 tokens, a learning rate of 0.002 at most, seed 7;\n15 s of",
+        "2 steps, 3,000 tokens, a learning rate of 0.002 at most, seed 7;\nits steps took 15 s of",
         "![Loss and share of right tokens, in training and held out, by tokens trained on]"
         "(small-gla.png)",
     ):

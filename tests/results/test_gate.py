@@ -141,6 +141,11 @@ def test_few_questions_are_said_to_be_few():
     text = markdown(found)
     assert "Too few questions to detect a drop of 0.100 (bits per byte): all tasks, FDA" in text
     assert "too few questions to tell: model on" in text
+    assert text.startswith("## Regression gate: nothing fell for sure, undecided drops: 2\n")
+    blunt = (
+        "Drops as small as the tolerance are sure to be detected of no task, nor of all together"
+    )
+    assert f"{blunt}: 0.010 (bits per byte)" in text
 
 
 def test_a_single_document_is_never_a_drop():
