@@ -87,8 +87,7 @@ def markdown(check: Check) -> str:
         " input. A gate's gradient is what is read less what is written: its error counts three"
         " quarters, and relative to a thousandth of k's gradient at least.",
         "- mild: g to -0.2, beta to 1. alike: keys of correlation .9, beta .9 to 1, g 0 to -50."
-        " beta to 2: next to no decay; below 16 channels in half precision the bound is half"
-        " as much again. *: a second run gave other bits.",
+        " beta to 2: next to no decay. *: a second run gave other bits.",
     )
     return "\n\n".join(
         (
@@ -102,9 +101,7 @@ def markdown(check: Check) -> str:
 
 def _table(check: Check) -> str:
     kinds = list(dict.fromkeys(row.inputs for row in check.rows))
-    cases: dict[tuple, float] = {}
-    for row in check.rows:
-        cases.setdefault((row.op, row.K, row.V, row.dtype, row.what), row.bound)
+    cases = {(row.op, row.K, row.V, row.dtype, row.what): row.bound for row in check.rows}
     found = {(row.op, row.K, row.V, row.dtype, row.what, row.inputs): row for row in check.rows}
     lines = []
     for case, bound in cases.items():

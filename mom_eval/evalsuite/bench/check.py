@@ -26,10 +26,6 @@ HEADS = (2, 4)
 """Of keys and of values."""
 GRADIENT = 1.5e-2
 """The largest error of a gradient in half precision that is rounding."""
-NARROW, CROSSING = 16, 1.5
-"""Below so many channels reflected keys meet at wide angles, and roundings add up: in float64 with
-those of the kernels to 1.3e-2 at K = 8, and through them those of gradients. The bounds of the
-kernels are so many times the usual ones there."""
 _POISON = 1 << 26
 
 
@@ -177,9 +173,6 @@ def _checked(
     most = bound(machine.dtype, case.op.delta, machine.triton)
     if what == "gradients" and machine.dtype != torch.float32:
         most = GRADIENT
-    rounded = machine.triton and machine.dtype != torch.float32
-    if rounded and case.K < NARROW and case.inputs.name == "beta to 2":
-        most *= CROSSING
     return Checked(
         op=case.name,
         what=what,

@@ -1,7 +1,6 @@
 """`bench op`: a wrong result is refused, ours and a peer's; errors are those of float64."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -118,35 +117,6 @@ def test_the_check_passes():
         "o", "states", "q", "k", "v", "g", "beta", "state"
     }  # fmt: skip
     assert markdown(found).count("right |") == 4 * len(OPS)
-
-
-@pytest.mark.parametrize(
-    ("K", "inputs", "triton", "dtype", "most"),
-    [
-        (8, "beta to 2", True, torch.bfloat16, 1.8e-2),
-        (16, "beta to 2", True, torch.bfloat16, 1.2e-2),
-        (8, "alike", True, torch.bfloat16, 1.2e-2),
-        (8, "beta to 2", False, torch.bfloat16, 1.2e-2),
-        (8, "beta to 2", True, torch.float32, 2e-3),
-    ],
-)
-def test_kernels_may_round_more_where_few_channels_cross(machine, K, inputs, triton, dtype, most):
-    """The table shows the usual bound, and a line below it says so."""
-    other = SimpleNamespace(dtype=dtype, dtype_name="some", triton=triton)
-    of = {one.name: one for one in check.INPUTS}
-    rows = [
-        check._checked(
-            check._Case("delta", OPS["delta"], K, 16, of[name], other, (1,)),
-            "forward",
-            {"o": 0.99 * most},
-            [],
-        )
-        for name in ("mild", inputs)
-    ]
-    assert rows[1].bound == pytest.approx(most)
-    assert rows[1].right
-    about = machine.about() | {"lengths": [1]}
-    assert f"| {rows[0].bound:.1e} |" in markdown(check.Check(rows=rows, about=about))
 
 
 def test_the_check_sees_one_wrong_segment(monkeypatch):
