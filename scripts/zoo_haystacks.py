@@ -4,12 +4,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-import pandas as pd
+from zoo_tables import by_weights, frame, size_text
 
-from mom_eval.results import table
 from mom_eval.results.board import METRICS, Board
-from mom_eval.results.cost_table import size
-from mom_eval.results.frames import as_frame
 from mom_eval.results.markdown import grid
 from mom_eval.results.plot_haystack import haystack_by_depth
 from mom_eval.results.plot_pareto import recall_by_cost
@@ -39,24 +36,6 @@ def figures(boards: Iterable[Board]) -> Iterator[tuple[str, Any]]:
             yield "haystack-cost", recall_by_cost(frame(middle))
         for name, lines in by_weights(frame(some), "row"):
             yield f"haystack-{name}", haystack_by_depth(lines)
-
-
-def by_weights(lines: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
-    """The small and the medium ones: a plot of all has more than can be told apart."""
-    for name in ("small", "medium"):
-        some = lines[lines[column].str.contains(rf"^{name}-|-{name}$")]
-        if not some.empty:
-            yield name, some
-
-
-def frame(boards: Sequence[Board]) -> pd.DataFrame:
-    """Leaderboards as the functions of plots take them."""
-    return as_frame(table.lines(boards), table.FIELDS)
-
-
-def size_text(count: int | None) -> str:
-    """Bytes, or a dash."""
-    return "-" if count is None else size(count)
 
 
 def _by_source(boards: Iterable[Board]) -> list[list[Board]]:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import click
 import pandas as pd
 import zoo_haystacks
-from zoo_haystacks import by_weights, frame, size_text
+from zoo_tables import by_weights, frame, size_text
 
 from mom_eval.results import table
 from mom_eval.results.board import METRICS, Board, Cell, Row
