@@ -114,7 +114,7 @@ def _in_triton(
     from mom_eval.kernels.few_rows_triton import run_products
 
     if len(x) == 1 and (y is None or y.ndim == 2 or len(y) == 1):
-        y = y if y is None else y.view(1, -1)
+        y = y if y is None else y.reshape(1, -1)
         return run_products(x, weights, y=y, norm=norm, eps=eps, **how)
     total, normed = add_norm(x, y, norm, eps=eps)
     return total, run_products(normed, weights, **how)[1]

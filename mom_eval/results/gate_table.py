@@ -121,7 +121,10 @@ def _notes(gate: Gate) -> list[str]:
     blunt = [
         f"{_number(TOLERANCE[score], score)} ({words.name})"
         for score, words in _SCORES.items()
-        if (size := _detectable(gate, ALL, score)) is None or size > TOLERANCE[score]
+        if all(
+            (size := _detectable(gate, task, score)) is None or size > TOLERANCE[score]
+            for task in _tasks(gate)
+        )
     ]
     if blunt:
         notes.append(
