@@ -5,7 +5,7 @@ What each chunk needs of itself is made anew (`prepare`), its states are walked 
 tokens: two states a chunk. No sum hangs on an order that may change.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +20,10 @@ from mom_eval.kernels.gated_delta_triton import Ready, chunked_triton, operands,
 from mom_eval.kernels.grad_channel_triton import grad_gates, grad_states
 from mom_eval.kernels.grad_triton import grad_head
 from mom_eval.kernels.scan_triton import CHANNEL
+
+NARROW: Final = 16
+"""Heads of fewer key channels are computed in float32: operands rounded to half precision err by
+more than the bound there, too few of them to even out (docs/performance.md). Blocks are as wide."""
 
 
 class _GatedDelta(Function):
@@ -51,9 +55,12 @@ def run_gated_delta(
     grid: ChunkGrid | None,
 ) -> tuple[Tensor, Tensor]:
     """`gated_delta` of what it has checked, with a gradient where one will be asked for."""
-    wanted = wants_gradient((q, k, v, g, beta, state))
+    wanted, dtype = wants_gradient((q, k, v, g, beta, state)), v.dtype
     run = _GatedDelta.apply if wanted else chunked_triton
-    return run(q, k, v, g, beta, scale, state, grid or lay_chunks(segments, len(v)))
+    if q.shape[2] < NARROW:
+        q, k, v = q.float(), k.float(), v.float()
+    o, after = run(q, k, v, g, beta, scale, state, grid or lay_chunks(segments, len(v)))
+    return o.to(dtype), after
 
 
 class _Given(NamedTuple):
