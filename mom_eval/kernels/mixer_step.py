@@ -14,6 +14,7 @@ from torch import Tensor
 from mom_eval.kernels.choose import takes_triton
 from mom_eval.kernels.gated_delta import too_wide
 from mom_eval.kernels.gates import TimeStep, delta_gates
+from mom_eval.kernels.late import Late, settle
 from mom_eval.kernels.norm import l2_norm
 from mom_eval.kernels.routing import Routes, route
 from mom_eval.kernels.shapes import Axes
@@ -109,6 +110,7 @@ def conv_delta_step(
     *,
     ring: Tensor,
     state: Tensor,
+    late: Late | None = None,
     slots: Tensor | None = None,
     times: Tensor | None = None,
     g: Tensor | None,
@@ -128,6 +130,8 @@ def conv_delta_step(
         weight: of the convolution [2 H K + HV V, W].
         ring: [S, W, 2 H K + HV V], contiguous; with memories [S, M, ...]. Changed.
         state: [S, HV, K, V] float32, contiguous; with memories [S, M, ...]. Changed.
+        late: what waits beside the states to be written (`kernels.late`); none: each token is
+            written at once. Changed.
         slots: [R] int64; none with memories.
         times: [R] tokens that each row's slot had seen; none with memories.
         g: none, [R, HV] or [R, HV, K]; with writers of their own [R M, ...].
@@ -145,6 +149,7 @@ def conv_delta_step(
             together.
     """
     axes = _checked(q, k, v, weight, ring, state, slots, times, routed, own)
+    _check_late(axes, late, g, routed is not None)
     _check_gates(axes, g, beta, soft, own, bias)
     slots = slots if routed is None else routed.slots
     assert slots is not None
@@ -152,8 +157,9 @@ def conv_delta_step(
     if takes_triton("conv_delta_step", "auto", given, too_wide(axes["K"])):
         from mom_eval.kernels.mixer_step_triton import run_conv_delta_step as run
     return run(
-        (q, k, v), weight, bias, ring, state, slots, times, (g, beta, soft), routed, own, activation
-    )
+        (q, k, v), weight, bias, ring, state, late, slots, times, (g, beta, soft), routed, own,
+        activation,
+    )  # fmt: skip
 
 
 def _in_torch(
@@ -162,6 +168,7 @@ def _in_torch(
     bias: Tensor | None,
     ring: Tensor,
     state: Tensor,
+    late: Late | None,
     slots: Tensor,
     times: Tensor | None,
     gates: tuple[Tensor | None, Tensor | None, TimeStep | None],
@@ -182,7 +189,10 @@ def _in_torch(
     if routed is not None:
         token, rows, times, source = routed.places(len(k) != len(q))
         ring, state = ring.flatten(0, 1), state.flatten(0, 1)
+        late = None if late is None else late.flat()
     assert times is not None
+    if late is not None:
+        settle(state, late, rows, times)
     k, v, g, beta = _behind_own(own, k[source], v[source], g, beta, source)
     x = short_conv_step(
         torch.cat([q[token], k, v], -1), weight, ring=ring, times=times, slots=rows, bias=bias,
@@ -249,6 +259,17 @@ def _checked(
     if not (ring.is_contiguous() and state.is_contiguous()):
         raise ValueError("ring and state must be contiguous, to be changed in place")
     return axes
+
+
+def _check_late(axes: Axes, late: Late | None, g: Tensor | None, memories: bool) -> None:
+    if late is None:
+        return
+    axes["H"] = axes["HK"] // axes["K"]
+    late.check(axes, memories)
+    if (late.g is None) != (g is None) or (
+        late.g is not None and g is not None and late.g.ndim - memories - 1 != g.ndim
+    ):
+        raise ValueError("what waits has decays of its own: late.g must be of the form of g")
 
 
 def _check_gates(

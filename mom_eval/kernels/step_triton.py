@@ -11,27 +11,25 @@ from mom_eval.kernels.scan_triton import CHANNEL, HEAD
 
 @triton.jit
 def gates_of(g, beta, h, d, of_k, K: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr):
-    """What a row keeps of the state, a number or [BK], and how strongly it is written; else 1."""
-    kept, strength = 1.0, 1.0
+    """A row's log decay, a number or [BK], else 0, and how strongly it is written, else 1."""
+    decay, strength = 0.0, 1.0
     if GATE == HEAD:
-        kept = tl.exp(tl.load(g + h).to(tl.float32))
+        decay = tl.load(g + h).to(tl.float32)
     if GATE == CHANNEL:
-        kept = tl.exp(tl.load(g + h * K + d, mask=of_k, other=0.0).to(tl.float32))
+        decay = tl.load(g + h * K + d, mask=of_k, other=0.0).to(tl.float32)
     if DELTA:
         strength = tl.load(beta + h).to(tl.float32)
-    return kept, strength
+    return decay, strength
 
 
 @triton.jit
-def written(S, k, u, kept, strength, GATE: tl.constexpr, DELTA: tl.constexpr):
-    """A block of columns of S [BK, BV] after a row's key k [BK] and values u [BV]."""
+def decayed(S, decay, GATE: tl.constexpr):
+    """A block of columns of S [BK, BV] behind a log decay."""
     if GATE == HEAD:
-        S *= kept
+        S *= tl.exp(decay)
     if GATE == CHANNEL:
-        S *= kept[:, None]
-    if DELTA:
-        u = strength * (u - tl.sum(S * k[:, None], 0))
-    return S + k[:, None] * u[None, :]
+        S *= tl.exp(decay)[:, None]
+    return S
 
 
 @kernel("beta_row", "H", "HV")
@@ -54,8 +52,11 @@ def _step(
     q_r = tl.load(q + r * q_row + key, mask=of_k, other=0.0).to(tl.float32)
     k_r = tl.load(k + r * k_row + key, mask=of_k, other=0.0).to(tl.float32)
     u = tl.load(v + r * v_row + h * V + e, mask=of_v, other=0.0).to(tl.float32)
-    kept, strength = gates_of(g + r * g_row, beta + r * beta_row, h, d, of_k, K, GATE, DELTA)
-    S = written(S, k_r, u, kept, strength, GATE, DELTA)
+    decay, strength = gates_of(g + r * g_row, beta + r * beta_row, h, d, of_k, K, GATE, DELTA)
+    S = decayed(S, decay, GATE)
+    if DELTA:
+        u = strength * (u - tl.sum(S * k_r[:, None], 0))
+    S += k_r[:, None] * u[None, :]
     tl.store(state + at, S, mask=inside)
     tl.store(o + (r * HV + h) * V + e, scale * tl.sum(S * q_r[:, None], 0), mask=of_v)
 

@@ -127,6 +127,8 @@ class Family(nn.Module):
     name: ClassVar[str]
     delta: ClassVar[bool] = False
     """Is the write a delta rule, which first reads what the key holds?"""
+    channels: ClassVar[bool] = False
+    """Of a family of `unit`: does each key channel decay by itself?"""
     Options: ClassVar[type]
     """A frozen dataclass: the family's part of a configuration, under its published names."""
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from mom_eval.kernels import (
     Joined,
+    Late,
     Own,
     Part,
     Routed,
@@ -47,6 +48,14 @@ from mom_eval.models.family import Family, RMSNorm, Stream
 
 ROUTED = "memories."
 """Prefix of the weights of routed memories."""
+LATE = ("late_k", "late_u", "late_g")
+"""Names of what waits beside the states of slots (`kernels.late`)."""
+
+
+def late_of(state: Mapping[str, Tensor]) -> Late | None:
+    """What waits beside a layer's states, if anything can."""
+    k, u, g = (state.get(name) for name in LATE)
+    return None if k is None or u is None else Late(k, u, g)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +131,15 @@ class Mixer(nn.Module):
             channels, taps = self.conv.weight.shape
             out["ring"] = like.new_zeros(segments, taps, channels)
         return out
+
+    def late(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What waits beside states of slots; nothing where a step writes every token at once."""
+        if not self.family.unit:
+            return {}
+        assert self.conv is not None
+        heads = self.conv.widths["q"] // state["s"].shape[-2]
+        late = Late.zero(state["s"], heads, channels=self.family.channels)
+        return {name: x for name, x in zip(LATE, late, strict=True) if x is not None}
 
     def forward(
         self,
@@ -241,8 +259,8 @@ class Mixer(nn.Module):
         g, beta, soft = self.family.step_gates(read | sent)
         return conv_delta_step(
             read["q"], sent["k"], sent["v"], self.conv.weight, ring=state["ring"], state=state["s"],
-            slots=at.slots if routed is None else None, times=at.seen if routed is None else None,
-            g=g, beta=beta, soft=soft,
+            late=late_of(state), slots=at.slots if routed is None else None,
+            times=at.seen if routed is None else None, g=g, beta=beta, soft=soft,
             bias=self.conv.bias, activation=self.family.conv_activation, routed=routed, own=own,
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from mom_eval.kernels.late import EVERY
 from mom_eval.models.config import ModelConfig
 from mom_eval.models.cost import cost
 
@@ -81,7 +82,8 @@ class ModelWork:
         """One token more in `batch` sequences of `context` tokens each.
 
         Of the routed memories' weights those count that a batch is expected to choose, of a
-        sequence's memories those that its token reads and writes.
+        sequence's memories those that its token reads; they need not be written at each token
+        (`kernels.late`).
         """
         config, cost = self._config, self._cost
         weights, touched = float(cost.parameters), 1.0
@@ -95,6 +97,6 @@ class ModelWork:
                 weights -= routed * (1 - share) ** batch
             shared = config.memories.shared
             touched = (top + shared) / (num + shared)
-        state = 2 * touched * cost.state_bytes + cost.state_bytes_per_token * context
+        state = (1 + 1 / EVERY) * touched * cost.state_bytes + cost.state_bytes_per_token * context
         flops = cost.flops_per_token + 4 * self._attention * context
         return Work(batch * flops, weights * self._item + batch * state)

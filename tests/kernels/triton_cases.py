@@ -297,18 +297,20 @@ def test_routes_and_decays(relative):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_models(relative, name):
-    """Prefill of three sequences, their continuation, and a step of decoding."""
+    """Prefill of three sequences, their continuation, and decoding, states written late."""
     model = new_model(small_enough(CASES[name])).to(DEVICE)
-    out = {}
+    out, slots = {}, torch.tensor([0, 1, 2], device=DEVICE)
     for model.kernels in ("torch", "triton"):
         with torch.inference_mode():
             first = model(*packed(sequences(70, 3, 1), DEVICE))
             next = model(*packed(sequences(2, 66, 1), DEVICE), first.state)
             decoder = Decoder(model, 3, capacity=80)
             decoder.write([0, 1, 2], next.state)
-            token = torch.tensor([1, 2, 3], device=DEVICE)
-            step = model.step(token, torch.tensor([0, 1, 2], device=DEVICE), decoder._state)
-        out[model.kernels] = torch.cat([first.logits, next.logits, step])
+            steps = [model.step(slots + n, slots, decoder._state) for n in range(4)]
+            state = decoder.read([0, 1, 2])
+        kept = [x.flatten() for layer in state.layers for x in layer.values()]
+        logits = torch.cat([first.logits, next.logits, *steps])
+        out[model.kernels] = torch.cat([logits.flatten(), *kept])
     assert relative(out["triton"], out["torch"]) < 1e-4
 
 

@@ -4,16 +4,21 @@ import pytest
 import torch
 
 from mom_eval.kernels import (
+    Late,
     Own,
     Routed,
     TimeStep,
     add_norm_linear,
     add_norm_swiglu,
     conv_delta_step,
+    count_up,
     few_linear,
     preferring,
     read_out_step,
+    settled,
+    waiting,
 )
+from mom_eval.kernels.late import EVERY
 from tests.kernels.triton_cases import DEVICE, in_triton_and_torch, poison
 
 
@@ -58,6 +63,51 @@ def test_a_mixer_step_is_one_token_in_place(relative, gate, writers, shared):
                 real = torch.cat([real] * shared + [real.repeat_interleave(2)])
             out.append(torch.cat([x.flatten() for x in (o[real], state[:5], ring[:5])]))
         assert relative(*out) < 1e-5
+
+
+@pytest.mark.parametrize("memories", [False, True])
+@pytest.mark.parametrize("gate", ["head", "channel", "none"])
+def test_states_are_written_at_every_eighth_token(relative, gate, memories):
+    """And what is read is what it would be, were they written at once; torch may go on."""
+    S, M, H, HV, K, V, W = 4, 3, 1, 2, 20, 36, 2
+    draw = lambda *shape: torch.randn(*shape, device=DEVICE)  # noqa: E731
+    slots, C = torch.tensor([2, -1, 0], device=DEVICE), 2 * H * K + HV * V
+    lead, beta = (S, M) if memories else (S,), gate != "none"
+    kept, rings, weight = draw(*lead, HV, K, V), draw(*lead, W, C), draw(C, W)
+    seen = torch.randint(0, 20, lead, device=DEVICE)
+    late = Late.zero(kept, H, channels=gate == "channel", decays=gate != "none")
+    at_once, waits = (kept.clone(), rings.clone(), seen.clone()), (kept.clone(), rings, seen)
+    rows = torch.arange(kept[..., 0, 0, 0].numel(), device=DEVICE)
+    for step in range(2 * EVERY + 3):
+        q, k, v, logits = draw(3, H * K), draw(3, H * K), draw(3, HV * V), draw(3, M)
+        g = {"head": -draw(3, HV).abs(), "channel": -draw(3, HV, K).abs()}.get(gate)
+        gates = {"g": g, "beta": 2 * draw(3, HV).sigmoid() if beta else None}
+        out, before, had = [], waits[0].clone(), waits[2].clone()
+        for (state, ring, times), beside in ((at_once, None), (waits, late)):
+            where = {"slots": slots, "times": times[slots]}
+            routed = Routed(logits, 2, slots, times) if memories else None
+            with preferring("torch" if beside is None or step == EVERY + 1 else "triton"):
+                o = conv_delta_step(
+                    q, k, v, weight, ring=ring, state=state, late=beside, routed=routed, **gates,
+                    **({} if memories else where),
+                )  # fmt: skip
+            if routed is None:
+                times[slots] += 1
+            else:
+                count_up(routed)
+            real = slots >= 0
+            out.append(o[real.repeat_interleave(2) if memories else real])
+        assert relative(out[1], out[0]) < 1e-5
+        if step != EVERY + 1:
+            due = (waits[2] > had).flatten() & (waiting(rows, had.flatten()) == EVERY - 1)
+            due[-(M if memories else 1) :] = False
+            assert torch.equal((waits[0] != before).flatten(len(lead)).any(-1).flatten(), due)
+    times = waits[2].flatten()
+    state, rest = (x.flatten(0, 1) if memories else x for x in (waits[0], at_once[0]))
+    found = settled(state, late.flat() if memories else late, waiting(rows, times))
+    real = slice(0, (S - 1) * (M if memories else 1))
+    assert relative(found[real], rest[real]) < 1e-5
+    assert torch.equal(waits[0][1], kept[1])
 
 
 @pytest.mark.parametrize("rows", [1, 4, 70])

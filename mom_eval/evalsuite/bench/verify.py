@@ -12,11 +12,14 @@ from mom_eval.evalsuite.bench.ops import relative
 from mom_eval.evalsuite.bench.reading import loss, read
 from mom_eval.evalsuite.bench.timing import seconds
 from mom_eval.kernels import Routes
+from mom_eval.kernels.late import EVERY
 from mom_eval.models import LM, Output, State, cast
 from mom_eval.models.decoder import Decoder
 
 BATCH, LENGTH = 2, 96
 """Of the sequences that are compared: more than one chunk of the recurrences."""
+STEPS = EVERY + 1
+"""Tokens that are decoded behind them: every state is written once at least."""
 FLOAT32 = 2e-3
 """The largest relative error of logits in float32 that is rounding: products in tf32, thrice."""
 TIMES = 1.5
@@ -64,7 +67,7 @@ class VerifiedGradients(NamedTuple):
 
 @torch.inference_mode()
 def verified(label: str, lm: LM, machine: Machine) -> Verified:
-    """Compare a model with itself in float32 and torch, in prefill and in one step of decoding.
+    """Compare a model with itself in float32 and torch, in prefill and in steps of decoding.
 
     The truth's choices of memories are forced upon it: near a tie rounding turns a choice, and a
     turned choice is no error.
@@ -73,7 +76,7 @@ def verified(label: str, lm: LM, machine: Machine) -> Verified:
         SettingError: it is wrong.
     """
     tokens = _tokens(lm, machine)
-    tokens, last = tokens[:, :-1], tokens[:, -1:]
+    tokens, more = tokens[:, :LENGTH], tokens[:, LENGTH:]
     reference = _reference(lm)
     truth = read(reference, tokens, every=True)
     forced = _chosen(truth.routing)
@@ -85,8 +88,8 @@ def verified(label: str, lm: LM, machine: Machine) -> Verified:
         most = TIMES * relative(_by_torch(lm, tokens, forced), truth.logits)
     if not error <= most:
         raise SettingError(_refusal(label, machine, "its logits are", error, most) + _CHECK)
-    after = read(reference, last, truth.state).logits
-    gap = _gap(_decoded(lm, held[0].state, last), after)
+    after = read(reference, more, truth.state).logits
+    gap = _gap(_decoded(lm, held[0].state, more), after)
     if not gap <= SLACK * most:
         what = "a decoded token is"
         raise SettingError(_refusal(label, machine, what, gap, SLACK * most) + _CHECK)
@@ -99,7 +102,7 @@ def verified_gradients(label: str, lm: LM, machine: Machine) -> VerifiedGradient
     Raises:
         SettingError: they are wrong.
     """
-    tokens = _tokens(lm, machine)[:, :-1]
+    tokens = _tokens(lm, machine)[:, :LENGTH]
     reference = _reference(lm)
     truth, routing = loss(reference, tokens)
     truth.backward()
@@ -138,9 +141,10 @@ def _gradient_error(lm: LM, reference: LM) -> float:
 
 
 def _tokens(lm: LM, machine: Machine) -> Tensor:
-    """What is read, and one more token of each sequence."""
+    """What is read, and what is decoded behind it."""
+    size = (BATCH, LENGTH + STEPS)
     return torch.randint(
-        lm.config.vocab_size, (BATCH, LENGTH + 1), generator=machine.random(), device=machine.device
+        lm.config.vocab_size, size, generator=machine.random(), device=machine.device
     )
 
 
@@ -167,10 +171,12 @@ def _by_torch(lm: LM, tokens: Tensor, routes: dict[int, Tensor]) -> Tensor:
 
 
 def _decoded(lm: LM, state: State, tokens: Tensor) -> list[int]:
-    """What a step of decoding writes behind one more token [B, 1] of each sequence."""
-    decoder = Decoder(lm, BATCH, capacity=LENGTH + 1)
+    """What decoding writes behind more tokens [B, STEPS] of each sequence."""
+    decoder = Decoder(lm, BATCH, capacity=LENGTH + STEPS)
     decoder.write(range(BATCH), state)
-    found = decoder.step(dict(enumerate(tokens[:, 0].tolist())))
+    found: dict[int, int] = {}
+    for column in tokens.T.tolist():
+        found = decoder.step(dict(enumerate(column)))
     return [found[slot] for slot in range(BATCH)]
 
 

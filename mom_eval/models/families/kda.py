@@ -23,6 +23,7 @@ class KDA(Family):
 
     name = "kda"
     delta = True
+    channels = True
 
     @dataclass(frozen=True, kw_only=True)
     class Options:

@@ -1,0 +1,93 @@
+"""States that decoding writes at every eighth token only, and what waits beside them meanwhile.
+
+A step of decoding is little more than its states' way from memory and back. What a token adds to a
+state is one product k u^T, and what is read of it needs no sum: with S as it was written last, and
+i = 1, ..., n the tokens since then, whose decays are d,
+
+    S_t^T x = S^T (d_1 ... d_t x) + sum_i (k_i . d_{i+1} ... d_t x) u_i
+
+So k, u and the decay of each wait, a hundredth of the state a token, and the state is written with
+all of them at once. When, hangs on a token's place and on the state's, so that no step writes many.
+"""
+
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from mom_eval.kernels.shapes import Axes
+
+EVERY: Final = 8
+"""Tokens that a state is written with at once: nine sixteenths of the traffic are left."""
+
+
+class Late(NamedTuple):
+    """What waits beside the states [S, HV, K, V] of slots; of memories [S, M, ...]. Zero at first.
+
+    A slot that gets another sequence must be zeroed here: its next tokens may find others before
+    them.
+    """
+
+    k: Tensor
+    """[S, EVERY - 1, H, K] float32, contiguous"""
+    u: Tensor
+    """[S, EVERY - 1, HV, V] float32, contiguous"""
+    g: Tensor | None
+    """[S, EVERY - 1, HV] or [S, EVERY - 1, HV, K] float32, contiguous; none where nothing decays"""
+
+    @classmethod
+    def zero(
+        cls, state: Tensor, key_heads: int, *, channels: bool = False, decays: bool = True
+    ) -> "Late":
+        """For states [S, (M,) HV, K, V] whose decays are one a head, or one a channel."""
+        *lead, HV, K, V = state.shape
+        new = lambda *shape: state.new_zeros(*lead, EVERY - 1, *shape)  # noqa: E731
+        g = (new(HV, K) if channels else new(HV)) if decays else None
+        return cls(new(key_heads, K), new(HV, V), g)
+
+    def check(self, axes: Axes, memories: bool) -> None:
+        """ValueError where this does not fit the states that `axes` knows, or is not contiguous."""
+        lead = "S M" if memories else "S"
+        axes["waiting"] = EVERY - 1
+        axes.check("late.k", self.k, f"{lead} waiting H K")
+        axes.check("late.u", self.u, f"{lead} waiting HV V")
+        if self.g is not None:
+            channels = self.g.ndim == self.u.ndim
+            axes.check("late.g", self.g, f"{lead} waiting HV" + " K" * channels)
+        if not all(x is None or x.is_contiguous() for x in self):
+            raise ValueError("what waits must be contiguous, to be changed in place")
+
+    def flat(self) -> "Late":
+        """Of memories, each as a slot of its own."""
+        return Late(*(None if x is None else x.flatten(0, 1) for x in self))
+
+    def of(self, rows: Tensor) -> "Late":
+        """What waits in some slots, a copy."""
+        return Late(*(None if x is None else x[rows] for x in self))
+
+
+def waiting(rows: Tensor, times: Tensor) -> Tensor:
+    """How many tokens wait beside each state: `rows` its place among all, `times` what it saw."""
+    return (times + rows) % EVERY
+
+
+def settled(state: Tensor, late: Late, count: Tensor) -> Tensor:
+    """States [N, HV, K, V] with the first `count` [N] tokens that wait beside each."""
+    heads = state.shape[1] // late.k.shape[2]
+    for i in range(EVERY - 1):
+        k = late.k[:, i].repeat_interleave(heads, 1)[..., None]
+        new = state
+        if late.g is not None:
+            decay = late.g[:, i].exp()
+            new = state * (decay[..., None] if decay.ndim == 3 else decay[..., None, None])
+        new = new + k * late.u[:, i, :, None]
+        state = torch.where((i < count)[:, None, None, None], new, state)
+    return state
+
+
+def settle(state: Tensor, late: Late, rows: Tensor, times: Tensor) -> None:
+    """`settled` in place of some rows of states, beside which nothing waits then."""
+    state[rows] = settled(state[rows], late.of(rows), waiting(rows, times))
+    for x in late:
+        if x is not None:
+            x[rows] = 0

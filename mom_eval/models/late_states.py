@@ -1,0 +1,50 @@
+"""What waits beside the recurrent states of a decoder's slots (`kernels.late`), by layer.
+
+It lies in the same dictionaries as the states, under names of its own, and is in no state that is a
+value: written into a slot a state has nothing waiting, and read out of it it is settled.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from mom_eval.kernels import preferring, settled, takes_triton, waiting
+from mom_eval.models.lm import LM
+from mom_eval.models.memory import LATE, Mixer, late_of
+from mom_eval.models.state import State
+
+
+def with_late(lm: LM, state: State) -> State:
+    """Slots' states and what waits beside them: nothing where torch writes every token at once."""
+    with preferring(lm.kernels):
+        if not takes_triton("decoding", "auto", (lm.embeddings.weight.detach(),)):
+            return state
+    mixers = (block.mixer for block in lm.layers)
+    layers = [
+        layer | mixer.late(layer) if isinstance(mixer, Mixer) else layer
+        for mixer, layer in zip(mixers, state.layers, strict=True)
+    ]
+    return State(state.seen, layers)
+
+
+def read_slots(state: State, slots: Sequence[int]) -> State:
+    """What some of `with_late`'s slots hold, as a value."""
+    index = torch.tensor(slots, dtype=torch.int64, device=state.seen.device)
+    picked = state[index]
+    layers = [_settled(layer, picked.seen, index) for layer in picked.layers]
+    return State(picked.seen, layers)
+
+
+def _settled(layer: Mapping[str, Tensor], seen: Tensor, slots: Tensor) -> dict[str, Tensor]:
+    late, out = late_of(layer), {name: x for name, x in layer.items() if name not in LATE}
+    if late is None:
+        return out
+    state, times, rows = out["s"], seen, slots
+    if "seen" in layer:
+        # Of memories, each is a slot of its own.
+        times, M = layer["seen"], layer["seen"].shape[1]
+        rows = slots[:, None] * M + torch.arange(M, device=slots.device)
+        state, late = state.flatten(0, 1), late.flat()
+    count = waiting(rows, times).flatten()
+    return out | {"s": settled(state, late, count).view_as(out["s"])}
