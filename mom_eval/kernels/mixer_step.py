@@ -266,10 +266,8 @@ def _check_late(axes: Axes, late: Late | None, g: Tensor | None, memories: bool)
         return
     axes["H"] = axes["HK"] // axes["K"]
     late.check(axes, memories)
-    if (late.g is None) != (g is None) or (
-        late.g is not None and g is not None and late.g.ndim - memories - 1 != g.ndim
-    ):
-        raise ValueError("what waits has decays of its own: late.g must be of the form of g")
+    if g is not None and (late.g is None or late.g.ndim - memories - 1 != g.ndim):
+        raise ValueError("decays wait beside the states too: late.g must be of the form of g")
 
 
 def _check_gates(

@@ -192,8 +192,8 @@ def test_a_step_takes_what_belongs_together():
     )
     kept = {"ring": draw(4, M, 2, 3 * K), "state": draw(4, M, H, K, K)}
     routed, weight = Routed(draw(R, M), 2, slots, seen), draw(3 * K, 2)
-    gates = {"g": draw(R, H), "beta": draw(R, H)}
-    soft = TimeStep(draw(H), draw(H))
+    gates, waits = {"g": draw(R, H), "beta": draw(R, H)}, Late.zero(kept["state"], H)
+    soft, turned = TimeStep(draw(H), draw(H)), waits.u.transpose(0, 1).contiguous().transpose(0, 1)
     apart = torch.zeros(M, 4, dtype=torch.int64, device=DEVICE).mT
     for change, match in (
         ({"routed": Routed(routed.logits, 4, slots, seen)}, "top_k must be 1 to M = 3"),
@@ -205,6 +205,11 @@ def test_a_step_takes_what_belongs_together():
         ({"g": draw(R - 1, H)}, "axis RM of g"),
         ({"beta": draw(R, H + 1)}, "axis HV of beta"),
         ({"own": Own(draw(R, K), draw(R, K), None, None)}, "own is what is written"),
+        ({"late": Late.zero(kept["state"], H, channels=True)}, "must be of the form of g"),
+        ({"late": Late.zero(kept["state"], H, decays=False)}, "must be of the form of g"),
+        ({"late": Late.zero(kept["state"], 2 * H)}, "axis H of late.k"),
+        ({"late": Late.zero(kept["state"][1:], H)}, "axis S of late.k"),
+        ({"late": waits._replace(u=turned)}, "waits must be contiguous"),
     ):
         given = {"routed": routed} | gates | change
         for kernels in ("triton", "torch"):
