@@ -9,7 +9,7 @@ from mom_eval.kernels.few_rows import add_norm_linear, add_norm_swiglu, few_line
 from mom_eval.kernels.gated_delta import gated_delta, most_keys
 from mom_eval.kernels.gated_slot import gated_slot
 from mom_eval.kernels.gates import TimeStep, delta_gates
-from mom_eval.kernels.late import Late, settled, waiting
+from mom_eval.kernels.late import Late, settled
 from mom_eval.kernels.linear_cross_entropy import label_scores, linear_cross_entropy
 from mom_eval.kernels.mixer_step import Own, Routed, conv_delta_step, count_up
 from mom_eval.kernels.norm import add_norm, l2_norm, rms_norm
@@ -81,6 +81,5 @@ __all__ = [
     "swiglu",
     "take",
     "takes_triton",
-    "waiting",
     "whole",
 ]

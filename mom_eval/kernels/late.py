@@ -29,31 +29,41 @@ class Late(NamedTuple):
     """
 
     k: Tensor
-    """[S, EVERY - 1, H, K] float32, contiguous"""
+    """[S, E, H, K] float32, contiguous; E tokens are written at once."""
     u: Tensor
-    """[S, EVERY - 1, HV, V] float32, contiguous"""
+    """[S, E, HV, V] float32, contiguous"""
     g: Tensor | None
-    """[S, EVERY - 1, HV] or [S, EVERY - 1, HV, K] float32, contiguous; none where nothing decays"""
+    """[S, E, HV] or [S, E, HV, K] float32, contiguous; none where nothing decays"""
 
     @classmethod
     def zero(
-        cls, state: Tensor, key_heads: int, *, channels: bool = False, decays: bool = True
+        cls,
+        state: Tensor,
+        key_heads: int,
+        *,
+        channels: bool = False,
+        decays: bool = True,
+        every: int = EVERY,
     ) -> "Late":
         """For states [S, (M,) HV, K, V] whose decays are one a head, or one a channel."""
         *lead, HV, K, V = state.shape
-        new = lambda *shape: state.new_zeros(*lead, EVERY - 1, *shape)  # noqa: E731
+        new = lambda *shape: state.new_zeros(*lead, every, *shape)  # noqa: E731
         g = (new(HV, K) if channels else new(HV)) if decays else None
         return cls(new(key_heads, K), new(HV, V), g)
+
+    @property
+    def every(self) -> int:
+        """E."""
+        return self.k.shape[-3]
 
     def check(self, axes: Axes, memories: bool) -> None:
         """ValueError where this does not fit the states that `axes` knows, or is not contiguous."""
         lead = "S M" if memories else "S"
-        axes["waiting"] = EVERY - 1
-        axes.check("late.k", self.k, f"{lead} waiting H K")
-        axes.check("late.u", self.u, f"{lead} waiting HV V")
+        axes.check("late.k", self.k, f"{lead} E H K")
+        axes.check("late.u", self.u, f"{lead} E HV V")
         if self.g is not None:
             channels = self.g.ndim == self.u.ndim
-            axes.check("late.g", self.g, f"{lead} waiting HV" + " K" * channels)
+            axes.check("late.g", self.g, f"{lead} E HV" + " K" * channels)
         if not all(x is None or x.is_contiguous() for x in self):
             raise ValueError("what waits must be contiguous, to be changed in place")
 
@@ -61,20 +71,19 @@ class Late(NamedTuple):
         """Of memories, each as a slot of its own."""
         return Late(*(None if x is None else x.flatten(0, 1) for x in self))
 
+    def waiting(self, rows: Tensor, times: Tensor) -> Tensor:
+        """How many tokens wait, by the states' `rows` among all and the `times` they saw."""
+        return (times + rows) % self.every
+
     def of(self, rows: Tensor) -> "Late":
         """What waits in some slots, a copy."""
         return Late(*(None if x is None else x[rows] for x in self))
 
 
-def waiting(rows: Tensor, times: Tensor) -> Tensor:
-    """How many tokens wait beside each state: `rows` its place among all, `times` what it saw."""
-    return (times + rows) % EVERY
-
-
 def settled(state: Tensor, late: Late, count: Tensor) -> Tensor:
     """States [N, HV, K, V] with the first `count` [N] tokens that wait beside each."""
     heads = state.shape[1] // late.k.shape[2]
-    for i in range(EVERY - 1):
+    for i in range(late.every - 1):
         k = late.k[:, i].repeat_interleave(heads, 1)[..., None]
         new = state
         if late.g is not None:
@@ -87,7 +96,7 @@ def settled(state: Tensor, late: Late, count: Tensor) -> Tensor:
 
 def settle(state: Tensor, late: Late, rows: Tensor, times: Tensor) -> None:
     """`settled` in place of some rows of states, beside which nothing waits then."""
-    state[rows] = settled(state[rows], late.of(rows), waiting(rows, times))
+    state[rows] = settled(state[rows], late.of(rows), late.waiting(rows, times))
     for x in late:
         if x is not None:
             x[rows] = 0

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from mom_eval.kernels import preferring, settled, takes_triton, waiting
+from mom_eval.kernels import preferring, settled, takes_triton
 from mom_eval.models.lm import LM
 from mom_eval.models.memory import LATE, Mixer, late_of
 from mom_eval.models.state import State
@@ -46,5 +46,5 @@ def _settled(layer: Mapping[str, Tensor], seen: Tensor, slots: Tensor) -> dict[s
         times, M = layer["seen"], layer["seen"].shape[1]
         rows = slots[:, None] * M + torch.arange(M, device=slots.device)
         state, late = state.flatten(0, 1), late.flat()
-    count = waiting(rows, times).flatten()
+    count = late.waiting(rows, times).flatten()
     return out | {"s": settled(state, late, count).view_as(out["s"])}

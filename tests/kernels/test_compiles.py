@@ -122,7 +122,9 @@ def test_kernels_compile_for_hopper(name, compiler):
         for slots in (1, 2):
             make_step(model, slots)
     names = {"_one_row", "_few_rows", "_add_norm"}
-    names |= {"_conv_delta_step", "_read_out", "_combine_step"} if "delta" in name else set()
+    names |= (
+        {"_prepare_step", "_state_step", "_read_out", "_combine_step"} if "delta" in name else set()
+    )
     assert names <= {key[0] for key in compiler.compiled}
     check(compiler.compiled)
 

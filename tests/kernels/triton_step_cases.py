@@ -16,7 +16,6 @@ from mom_eval.kernels import (
     preferring,
     read_out_step,
     settled,
-    waiting,
 )
 from mom_eval.kernels.late import EVERY
 from tests.kernels.triton_cases import DEVICE, in_triton_and_torch, poison
@@ -99,12 +98,12 @@ def test_states_are_written_at_every_eighth_token(relative, gate, memories):
             out.append(o[real.repeat_interleave(2) if memories else real])
         assert relative(out[1], out[0]) < 1e-5
         if step != EVERY + 1:
-            due = (waits[2] > had).flatten() & (waiting(rows, had.flatten()) == EVERY - 1)
+            due = (waits[2] > had).flatten() & (late.waiting(rows, had.flatten()) == EVERY - 1)
             due[-(M if memories else 1) :] = False
             assert torch.equal((waits[0] != before).flatten(len(lead)).any(-1).flatten(), due)
     times = waits[2].flatten()
     state, rest = (x.flatten(0, 1) if memories else x for x in (waits[0], at_once[0]))
-    found = settled(state, late.flat() if memories else late, waiting(rows, times))
+    found = settled(state, late.flat() if memories else late, late.waiting(rows, times))
     real = slice(0, (S - 1) * (M if memories else 1))
     assert relative(found[real], rest[real]) < 1e-5
     assert torch.equal(waits[0][1], kept[1])
