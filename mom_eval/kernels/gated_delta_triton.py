@@ -103,9 +103,10 @@ def prepared(
         k_in = torch.empty_like(q_in) if delta else k_out
         far = q.new_empty(grid.places, HV, dtype=torch.int32)
         for second in (False, True):
-            prepare_channel[(grid.places, HV)](
+            heads = 4 if second else 1
+            prepare_channel[(grid.places, cdiv(HV, heads))](
                 q, k, gates, beta, P, T, solved, q_in, k_in, k_out, G, far, *grid, *sizes,
-                FAR=second, BK=max(16, min(32, power_of_2(K))),
+                FAR=second, HEADS=heads, BK=max(16, min(32, power_of_2(K))),
                 # Three programs a multiprocessor, not two, where the inverse leaves room for it.
                 maxnreg=None if second or delta else 168, **meta,
             )  # fmt: skip

@@ -20,17 +20,41 @@ def prepare_channel(
     q, k, g, beta, P, T, solved, q_in, k_in, k_out, decay, far, cu_seqlens, first, segment,
     N, q_row, k_row, g_row, beta_row, H, HV,
     K: tl.constexpr, DELTA: tl.constexpr, UNIT: tl.constexpr, FAR: tl.constexpr,
-    BK: tl.constexpr, PRECISION: tl.constexpr,
+    BK: tl.constexpr, HEADS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """All of it for a chunk and head; those that the first launch marks in `far` for the second."""
-    chunk, h = tl.program_id(0).to(tl.int64), tl.program_id(1)
-    # First, since most have nothing to do; behind the last chunk it says nothing.
-    if FAR and tl.load(far + chunk * HV + h) == 0:
+    """All of it for a chunk and head; those that the first launch marks in `far` for the second.
+
+    There a program has HEADS of them, since most have nothing to do.
+    """
+    chunk, h = tl.program_id(0).to(tl.int64), tl.program_id(1) * HEADS
+    some = h + tl.arange(0, HEADS)
+    # First, as it is all that most do; behind the last chunk it says nothing.
+    if FAR and tl.max(tl.load(far + chunk * HV + some, mask=some < HV, other=0)) == 0:
         return
     n, start, count = chunk_place(cu_seqlens, first, segment, chunk, N)
     if count <= 0:
         return
     begin = tl.load(cu_seqlens + n) + start
+    for one in tl.range(HEADS, disable_licm=True):
+        wanted = h + one < HV
+        if FAR and wanted:
+            wanted = tl.load(far + chunk * HV + h + one) != 0
+        if wanted:
+            _of_head(
+                q, k, g, beta, P, T, solved, q_in, k_in, k_out, decay, far, chunk, h + one, begin,
+                count, q_row, k_row, g_row, beta_row, H, HV,
+                K, DELTA, UNIT, FAR, BK, PRECISION,
+            )  # fmt: skip
+
+
+@triton.jit
+def _of_head(
+    q, k, g, beta, P, T, solved, q_in, k_in, k_out, decay, far, chunk, h, begin,
+    count, q_row, k_row, g_row, beta_row, H, HV,
+    K: tl.constexpr, DELTA: tl.constexpr, UNIT: tl.constexpr, FAR: tl.constexpr,
+    BK: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """A chunk that begins at a token and has `count` of them, one head."""
     i = tl.arange(0, 64)
     live, most = i < count, tl.zeros([BK], tl.float32)
     q, k = q + begin * q_row + h // (HV // H) * K, k + begin * k_row + h // (HV // H) * K

@@ -166,7 +166,7 @@ class LM(nn.Module):
             state: attention's keys and values have room for the tokens. Changed.
 
         Returns:
-            Logits [R, vocab] float32.
+            Logits [R, vocab] in the type of the head's weight.
         """
         seen = state.seen[slots]
         at = Stream(slots, seen, seen, slots=slots)
@@ -177,9 +177,9 @@ class LM(nn.Module):
                 x, y = block.step(x, y, at._replace(across=across), kept)
             assert y is not None
             # Who is nobody stays at the beginning, where there is room.
-            state.seen[slots] += (slots >= 0).long()
+            state.seen[slots] = seen + (slots >= 0)
             _, (logits,) = self.norm.times(x, y, [self.head.weight])
-        return wide(logits)
+        return logits
 
     def _normed(
         self,
