@@ -19,7 +19,7 @@ from mom_eval.kernels.norm import L2_EPS
 from mom_eval.kernels.overlap_triton import behind, meanwhile, overlapping
 from mom_eval.kernels.routing_triton import next_choice, ranked
 from mom_eval.kernels.scan_triton import CHANNEL, HEAD
-from mom_eval.kernels.step_triton import decayed, gates_of, newest, value_block
+from mom_eval.kernels.step_triton import decayed, gates_of, newest, remembered, value_block
 
 
 @kernel("R", "H", "HV", "M", "g_row", "beta_row", "own_g_row", "own_beta_row")
@@ -43,12 +43,35 @@ def _prepare_step(
     SOFT: g and beta are a and b of `delta_gates`.
     """
     h, r = tl.program_id(0), tl.program_id(1).to(tl.int64)
-    # In this order: what begins then may read all that is older than this kernel.
-    behind(OVERLAP)
-    meanwhile(OVERLAP)
+    if TOP_K:
+        # Which memory it is, the kernel before says.
+        behind(OVERLAP)
     token, slot, entry, j = _entry(logits, slots, r, R, M, TOP_K, SHARED, BM)
     if slot < 0:
+        behind(OVERLAP)
         return
+    # What earlier tokens left is there.
+    d, e = tl.arange(0, BK), tl.arange(0, BV)
+    of_k, of_v = d < K, e < V
+    t = tl.load(times + entry) if TOP_K else tl.load(times + r)
+    # Channels of the convolution: q, then k, then v.
+    channels, key, value = 2 * H * K + HV * V, h // (HV // H) * K + d, 2 * H * K + h * V + e
+    ring += entry * W * channels
+    q_past = remembered(ring, key, weight, bias, t, channels, of_k, W, BIAS)
+    k_past = remembered(ring, H * K + key, weight, bias, t, channels, of_k, W, BIAS)
+    v_past = remembered(ring, value, weight, bias, t, channels, of_v, W, BIAS)
+    count, late = ((t + entry) % EVERY).to(tl.int32), entry * EVERY
+    per_g = HV * K if GATE == CHANNEL else HV
+    late_k += late * H * K + key
+    late_g += (late * HV + h) * K + d if GATE == CHANNEL else late * HV + h
+    late_u += (late * HV + h) * V + e
+    k_i, u_i, g_i, later = _waiting(
+        late_k, late_u, late_g, count, of_k, of_v, H * K, HV * V, per_g, GATE, EVERY
+    )
+    if not TOP_K:
+        behind(OVERLAP)
+    # Behind that, so what begins then may read all that is older than this kernel.
+    meanwhile(OVERLAP)
     source = token
     if WRITERS:
         source = tl.where(j < 0, token, token * (M - SHARED) + entry - slot * M - SHARED)
@@ -56,14 +79,12 @@ def _prepare_step(
         if j < 0:
             k, k_row, v, v_row = own_k, own_k_row, own_v, own_v_row
             g, g_row, beta, beta_row = own_g, own_g_row, own_beta, own_beta_row
-    d, e = tl.arange(0, BK), tl.arange(0, BV)
-    of_k, of_v = d < K, e < V
-    t = tl.load(times + entry) if TOP_K else tl.load(times + r)
-    q_r, k_r, v_r = _convolved(
-        q + token * q_row, k + source * k_row, v + source * v_row, weight, bias,
-        ring, entry, t, h, d, e, of_k, of_v, eps, H, HV, K, V, W, BIAS, SILU,
-    )  # fmt: skip
-    q_r *= scale
+    q, k, v = q + token * q_row, k + source * k_row, v + source * v_row
+    new_q, q_r = newest(q, key, key, weight, q_past, of_k, W, SILU)
+    new_k, k_r = newest(k, key, H * K + key, weight, k_past, of_k, W, SILU)
+    new_v, v_r = newest(v, h * V + e, value, weight, v_past, of_v, W, SILU)
+    q_r *= tl.rsqrt(tl.sum(q_r * q_r, 0) + eps) * scale
+    k_r *= tl.rsqrt(tl.sum(k_r * k_r, 0) + eps)
     g, beta = g + source * g_row, beta + source * beta_row
     if SOFT:
         step, bias_h = tl.load(g + h).to(tl.float32), tl.load(dt_bias + h).to(tl.float32)
@@ -71,18 +92,16 @@ def _prepare_step(
         strength = tl.sigmoid(tl.load(beta + h).to(tl.float32)) * most
     else:
         decay, strength = gates_of(g, beta, h, d, of_k, K, GATE, DELTA)
-    count, late = ((t + entry) % EVERY).to(tl.int32), entry * EVERY
-    late_k += late * H * K + h // (HV // H) * K + d
-    late_g += (late * HV + h) * K + d if GATE == CHANNEL else late * HV + h
-    per_g = HV * K if GATE == CHANNEL else HV
-    k_i, since = _waiting(late_k, late_g, decay, count, of_k, H * K, per_g, GATE, EVERY, BK)
-    waits = (tl.arange(0, EVERY) < count)[:, None] & of_v[None, :]
-    at = tl.arange(0, EVERY).to(tl.int64)[:, None] * (HV * V) + e[None, :]
-    u_i = tl.load(late_u + (late * HV + h) * V + at, mask=waits, other=0.0)
+    kept = 1.0
+    if GATE == HEAD:
+        k_i *= tl.exp(later + decay)[:, None]
+        kept = tl.exp(g_i + decay)
+    if GATE == CHANNEL:
+        k_i *= tl.exp(later + decay[None, :])
+        kept = tl.exp(g_i + decay)
     if DELTA:
         v_r -= tl.sum(tl.sum(k_i * k_r[None, :], 1)[:, None] * u_i, 0)
     besides = tl.sum(tl.sum(k_i * q_r[None, :], 1)[:, None] * u_i, 0)
-    kept = tl.exp(since) if GATE else 1.0
     keys, values = keys + (r * HV + h) * 2 * K + d, values + (r * HV + h) * 2 * V + e
     tl.store(keys, k_r * kept, mask=of_k)
     tl.store(keys + K, q_r * kept, mask=of_k)
@@ -90,8 +109,13 @@ def _prepare_step(
     tl.store(values + V, besides, mask=of_v)
     tl.store(numbers + (r * HV + h) * 2, strength)
     tl.store(numbers + (r * HV + h) * 2 + 1, tl.sum(q_r * k_r, 0))
-    # Nobody reads this place but the second kernel.
-    tl.store(late_k + count * H * K, k_r, mask=of_k & (h % (HV // H) == 0))
+    # Nobody reads these places but the second kernel; heads that share q and k make them anew each.
+    ring += t % W * channels
+    tl.store(ring + value, new_v, mask=of_v)
+    if h % (HV // H) == 0:
+        tl.store(ring + key, new_q, mask=of_k)
+        tl.store(ring + H * K + key, new_k, mask=of_k)
+        tl.store(late_k + count * H * K, k_r, mask=of_k)
     if GATE == CHANNEL:
         tl.store(late_g + count * per_g, decay, mask=of_k)
     if GATE == HEAD:
@@ -100,26 +124,26 @@ def _prepare_step(
 
 @triton.jit
 def _waiting(
-    k, g, decay, count, of_k, k_row, g_row,
-    GATE: tl.constexpr, EVERY: tl.constexpr, BK: tl.constexpr,
-):  # fmt: skip
-    """The keys [EVERY, BK] of the `count` tokens that wait, and all decays, until a row's own."""
+    k, u, g, count, of_k, of_v, k_row, u_row, g_row, GATE: tl.constexpr, EVERY: tl.constexpr
+):
+    """Keys and values of the `count` tokens that wait, all their decays, and those behind each."""
     i = tl.arange(0, EVERY)
-    there, at, since = i < count, i.to(tl.int64)[:, None], decay
+    there, at = i < count, i.to(tl.int64)[:, None]
     k_i = tl.load(k[None, :] + at * k_row, mask=there[:, None] & of_k[None, :], other=0.0)
+    u_i = tl.load(u[None, :] + at * u_row, mask=there[:, None] & of_v[None, :], other=0.0)
+    since, later = 0.0, 0.0
     if GATE == CHANNEL:
         g_i = tl.load(g[None, :] + at * g_row, mask=there[:, None] & of_k[None, :], other=0.0)
-        since += tl.sum(g_i, 0)
-        # What comes behind each: of the last of all there is no row.
-        later = (i + 1 < count)[:, None] & of_k[None, :]
-        g_i = tl.load(g[None, :] + (at + 1) * g_row, mask=later, other=0.0)
-        k_i *= tl.exp(tl.cumsum(g_i, 0, reverse=True) + decay[None, :])
+        since = tl.sum(g_i, 0)
+        # Of the next one each: the sum from there on is what comes behind.
+        next = (i + 1 < count)[:, None] & of_k[None, :]
+        g_i = tl.load(g[None, :] + (at + 1) * g_row, mask=next, other=0.0)
+        later = tl.cumsum(g_i, 0, reverse=True)
     if GATE == HEAD:
         g_i = tl.load(g + i * g_row, mask=there, other=0.0)
-        since += tl.sum(g_i, 0)
+        since = tl.sum(g_i, 0)
         later = tl.sum(tl.where(i[:, None] < i[None, :], g_i[None, :], 0.0), 1)
-        k_i *= tl.exp(later + decay)[:, None]
-    return k_i, since
+    return k_i, u_i, since, later
 
 
 @kernel("R", "H", "HV", "M")
@@ -184,34 +208,6 @@ def _entry(logits, slots, r, R, M, TOP_K: tl.constexpr, SHARED: tl.constexpr, BM
     if TOP_K:
         entry = slot * M + _choice(logits, token, j, R, M - SHARED, TOP_K, BM) + SHARED
     return token, slot, entry, j
-
-
-@triton.jit
-def _convolved(
-    q, k, v, weight, bias, ring, entry, t, h, d, e, of_k, of_v, eps, H, HV,
-    K: tl.constexpr, V: tl.constexpr, W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
-):  # fmt: skip
-    """A row's unit vectors of q and k, and its v; what is new is kept in the ring.
-
-    Heads that share q and k make them anew each, and since the ring has an entry that none of them
-    reads, one of them can write it meanwhile.
-    """
-    # Channels of the convolution: q, then k, then v.
-    keys, channels = H * K, 2 * H * K + HV * V
-    ring += entry * W * channels
-    key, value = h // (HV // H) * K + d, h * V + e
-    new_q, q_r = newest(q, key, ring, key, weight, bias, t, channels, of_k, W, BIAS, SILU)
-    new_k, k_r = newest(k, key, ring, keys + key, weight, bias, t, channels, of_k, W, BIAS, SILU)
-    new_v, v_r = newest(
-        v, value, ring, 2 * keys + value, weight, bias, t, channels, of_v, W, BIAS, SILU
-    )
-    at = ring + t % W * channels
-    tl.store(at + 2 * keys + value, new_v, mask=of_v)
-    if h % (HV // H) == 0:
-        tl.store(at + key, new_q, mask=of_k)
-        tl.store(at + keys + key, new_k, mask=of_k)
-    q_r = q_r * tl.rsqrt(tl.sum(q_r * q_r, 0) + eps)
-    return q_r, k_r * tl.rsqrt(tl.sum(k_r * k_r, 0) + eps), v_r
 
 
 @triton.jit

@@ -62,20 +62,27 @@ def _step(
 
 
 @triton.jit
-def newest(
-    x, column, ring, channel, weight, bias, t, channels, inside,
-    W: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr,
-):  # fmt: skip
-    """Some channels of a row's input, and of its convolution with the ring of W before it."""
-    new = tl.load(x + column, mask=inside, other=0.0)
-    taps = weight + channel * W
-    out = new.to(tl.float32) * tl.load(taps + W - 1, mask=inside, other=0.0).to(tl.float32)
+def remembered(
+    ring, channel, weight, bias, t, channels, inside, W: tl.constexpr, BIAS: tl.constexpr
+):
+    """What the ring of W inputs before a row's own adds to some channels of its convolution."""
+    out = tl.zeros_like(channel).to(tl.float32)
     for back in tl.static_range(1, W):
         at = ring + (t + W - back) % W * channels + channel
         old = tl.load(at, mask=inside & (t >= back), other=0.0).to(tl.float32)
-        out += old * tl.load(taps + W - 1 - back, mask=inside, other=0.0).to(tl.float32)
+        tap = tl.load(weight + channel * W + W - 1 - back, mask=inside, other=0.0)
+        out += old * tap.to(tl.float32)
     if BIAS:
         out += tl.load(bias + channel, mask=inside, other=0.0).to(tl.float32)
+    return out
+
+
+@triton.jit
+def newest(x, column, channel, weight, past, inside, W: tl.constexpr, SILU: tl.constexpr):
+    """Some channels of a row's input, and of its convolution, with what is `remembered`."""
+    new = tl.load(x + column, mask=inside, other=0.0)
+    tap = tl.load(weight + channel * W + W - 1, mask=inside, other=0.0).to(tl.float32)
+    out = past + new.to(tl.float32) * tap
     if SILU:
         out = out * tl.sigmoid(out)
     return new, out
@@ -92,9 +99,8 @@ def _conv_step(
     if slot < 0:
         return
     inside, t = d < D, tl.load(times + r)
-    new, out = newest(
-        x + r * x_row, d, ring + slot * W * D, d, weight, bias, t, D, inside, W, BIAS, SILU
-    )
+    past = remembered(ring + slot * W * D, d, weight, bias, t, D, inside, W, BIAS)
+    new, out = newest(x + r * x_row, d, d, weight, past, inside, W, SILU)
     tl.store(ring + slot * W * D + t % W * D + d, new, mask=inside)
     tl.store(y + r * D + d, out, mask=inside)
 
