@@ -1,7 +1,8 @@
 """Kernels that begin while the one before them ends: programmatic dependent launch.
 
 A kernel of decoding takes microseconds, of which its start is one. Launched so, it starts early,
-may fetch weights, which no kernel writes, and waits for the rest.
+may fetch weights, which no kernel writes, and what a kernel that has ended wrote, and waits for the
+rest. Where the kernel before calls `behind` and then `meanwhile`, all that is older has ended.
 """
 
 from functools import lru_cache
@@ -17,9 +18,9 @@ from mom_eval.kernels.choose import interpreted
 def overlapping(*weights: Tensor) -> dict[str, bool]:
     """Constants of such a launch, where the GPU can do it: from compute capability 9.0 on.
 
-    The kernel calls `behind` before it reads or writes what another kernel does, and `meanwhile`.
-    What it reads before that are weights, rows of which are contiguous and need no copy: else it
-    waits as usual.
+    The kernel calls `behind` before it writes, and before it reads what a kernel writes that may
+    still run, and `meanwhile`. `weights` are what it reads of these before `behind`: contiguous,
+    so that no copy is needed, else it waits as usual.
     """
     if interpreted() or not all(weight.is_contiguous() for weight in weights):
         return {"OVERLAP": False}

@@ -10,16 +10,24 @@ import torch
 from torch import Tensor
 
 from mom_eval.kernels import preferring, settled, takes_triton
+from mom_eval.kernels.late import EVERY
 from mom_eval.models.lm import LM
 from mom_eval.models.memory import LATE, Mixer, late_of
 from mom_eval.models.state import State
 
 
-def with_late(lm: LM, state: State) -> State:
-    """Slots' states and what waits beside them: nothing where torch writes every token at once."""
+def written_every(lm: LM) -> int:
+    """At how many tokens decoding writes a state: torch's kernels, and most families', at each."""
     with preferring(lm.kernels):
-        if not takes_triton("decoding", "auto", (lm.embeddings.weight.detach(),)):
-            return state
+        triton = takes_triton("decoding", "auto", (lm.embeddings.weight.detach(),))
+    mixers = [block.mixer for block in lm.layers if isinstance(block.mixer, Mixer)]
+    return EVERY if triton and any(mixer.family.unit for mixer in mixers) else 1
+
+
+def with_late(lm: LM, state: State) -> State:
+    """Slots' states and what waits beside them: nothing where every token is written at once."""
+    if written_every(lm) == 1:
+        return state
     mixers = (block.mixer for block in lm.layers)
     layers = [
         layer | mixer.late(layer) if isinstance(mixer, Mixer) else layer

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import torch
 
-from mom_eval.kernels.late import EVERY
 from mom_eval.models.config import ModelConfig
 from mom_eval.models.cost import cost
 
@@ -78,11 +77,11 @@ class ModelWork:
         # A token reads half of the others on average: q k and p v, two operations each.
         return batch * (each + 2 * self._attention * length**2)
 
-    def decode(self, batch: int, context: int) -> Work:
+    def decode(self, batch: int, context: int, *, every: int = 1) -> Work:
         """One token more in `batch` sequences of `context` tokens each.
 
         Of the routed memories' weights those count that a batch is expected to choose, of a
-        sequence's memories those that its token reads; they need not be written at each token
+        sequence's memories those that its token reads, and writes at `every` such token
         (`kernels.late`).
         """
         config, cost = self._config, self._cost
@@ -97,6 +96,6 @@ class ModelWork:
                 weights -= routed * (1 - share) ** batch
             shared = config.memories.shared
             touched = (top + shared) / (num + shared)
-        state = (1 + 1 / EVERY) * touched * cost.state_bytes + cost.state_bytes_per_token * context
+        state = (1 + 1 / every) * touched * cost.state_bytes + cost.state_bytes_per_token * context
         flops = cost.flops_per_token + 4 * self._attention * context
         return Work(batch * flops, weights * self._item + batch * state)

@@ -19,6 +19,7 @@ from mom_eval.evalsuite.bench.verify import Verified, verified
 from mom_eval.evalsuite.engine.limits import room_of
 from mom_eval.evalsuite.quiet import quiet_libraries
 from mom_eval.models.decoder import Decoder
+from mom_eval.models.late_states import written_every
 from mom_eval.models.work import Rates
 from mom_eval.results.bench import Bench, Measured, Row
 
@@ -144,7 +145,7 @@ class _One(Sides[PeerModel]):
     def decode(self, batch: int, context: int) -> Row:
         """One token more in each of `batch` sequences, as the engine decodes: the whole latency."""
         tokens = self.tokens(batch, context)
-        peer = self.peer
+        peer, every = self.peer, written_every(self.lm)
         return self.row(
             Row(
                 work=self.label,
@@ -153,7 +154,7 @@ class _One(Sides[PeerModel]):
                 length=context,
                 tokens=batch,
                 ours=Measured(),
-                floor_ms=self.work.decode(batch, context).floor_ms(self.rates),
+                floor_ms=self.work.decode(batch, context, every=every).floor_ms(self.rates),
             ),
             lambda: self._stepping(tokens),
             None if peer is None else lambda: peer.decoding(tokens),

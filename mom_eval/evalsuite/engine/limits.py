@@ -23,8 +23,8 @@ ROOM = {"cpu": Room(64, 8_192, 1 << 30), "cuda": Room(256, 131_072, 8 << 30)}
 def room_of(lm: LM) -> Room:
     """What the machine takes that a model stands on: of a GPU, half of the memory that is free.
 
-    A step of decoding costs little more for more slots, until their states are all of its work: 33
-    slots of the 340M MoM take 2.8 ms, of which states are 1.5.
+    A step of decoding costs little more for more slots, until their states are all of its work: 32
+    slots of the 340M MoM take 1.9 ms, one takes 0.7.
     """
     device = lm.embeddings.weight.device
     if device.type == "cpu":
