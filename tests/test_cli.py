@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from mom_eval.cli import main
+from mom_eval.evalsuite.doctor import triton_line
 from mom_eval.tasks import TASKS, lm_eval_path
 
 
@@ -254,6 +255,25 @@ def test_doctor_has_a_line_for_everything(cli):
     assert all(row["state"] in ("ok", "note", "fault") for row in rows)
     assert all(row["do"] for row in rows if row["state"] != "ok")
     assert len(cli("doctor").stdout.splitlines()) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("found", "gpu", "state", "said"),
+    [
+        ("3.6.0", None, "ok", "3.6.0"),
+        ("3.6.0", (9, 0), "note", "known to compile some products wrong"),
+        ("3.7.1", (9, 0), "note", "known to compile some products wrong"),
+        ("3.7.2", (9, 0), "note", "checked with 3.6 on an H200"),
+        ("3.6.0", (10, 0), "note", "checked with 3.6 on an H200"),
+        ("3.10.0+git1", (9, 0), "note", "checked with 3.6 on an H200"),
+        ("3.5.1", (9, 0), "fault", "kernels need 3.6"),
+    ],
+)
+def test_doctor_names_a_triton_that_is_known_to_be_wrong(found, gpu, state, said):
+    line = triton_line(found, gpu)
+    assert (line["state"], said in line["found"]) == (state, True)
+    assert ("bench op --check" in line["do"]) == (state == "note")
+    assert ("our kernels do without" in line["do"]) == ("wrong" in said)
 
 
 def test_doctor_finds_faults_of_the_data_folder(cli, tmp_path, monkeypatch):

@@ -2,9 +2,10 @@
 
 import os
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.request import Request, urlopen
 
 from mom_eval import __version__
@@ -14,6 +15,13 @@ from mom_eval.tasks.hub import listing
 
 HUB_TIMEOUT = 3.0
 """Seconds to wait for the hub."""
+CHECKED: Final = (3, 6)
+"""The Triton that kernels were compared with float64 by, on an H200 (docs/performance.md)."""
+HOPPER: Final = (9, 0)
+WRONG: Final = ((3, 4, 0), (3, 7, 1))
+"""The first and last Triton known to compile some gradients of delta rules wrong for Hopper:
+flash-linear-attention's issues 640 (mended in 3.7.1) and 984 (not). Ours do without such products;
+what else 3.6 gets wrong there is in docs/performance.md, "Compilers"."""
 
 
 def examine(data_dir: Path | None) -> list[dict[str, Any]]:
@@ -68,12 +76,33 @@ def _device() -> dict[str, Any]:
 
 
 def _triton() -> dict[str, Any]:
+    import torch
+
     found = _version("triton")
     if found is None:
         return _line(
             "triton", "note", "not installed", "only GPUs need it (Linux: pip install triton)"
         )
-    return _line("triton", "ok", found)
+    gpu = torch.cuda.get_device_capability() if torch.cuda.is_available() else None
+    return triton_line(found, gpu)
+
+
+def triton_line(found: str, gpu: tuple[int, int] | None) -> dict[str, Any]:
+    """A version of Triton, and the compute capability of the GPU that it compiles for, if any."""
+    number = tuple(map(int, re.findall(r"\d+", found)[:3]))
+    if number < CHECKED:
+        return _line(
+            "triton", "fault", f"{found}, kernels need 3.6", "pip install --upgrade triton"
+        )
+    if gpu is None:
+        return _line("triton", "ok", found)
+    check = "`mom-eval bench op --check` compares them with float64 on this GPU"
+    if gpu == HOPPER and WRONG[0] <= number <= WRONG[1]:
+        text = f"{found}, which is known to compile some products wrong for Hopper (3.4 to 3.7.1)"
+        here = number[:2] == CHECKED
+        kept = "our kernels do without these" + (" and were checked with it" if here else "")
+        return _line("triton", "note", text, f"{kept}; {check}")
+    return _line("triton", "note", f"{found}; kernels were checked with 3.6 on an H200", check)
 
 
 def _gguf() -> dict[str, Any]:
