@@ -1,8 +1,10 @@
 """What the shipped checkpoints are trained on, out of local data: train, validation, tokenizer.
 
-    python scripts/zoo_data.py --data $DATA --out FOLDER
+    python scripts/zoo_data.py --data $DATA --books $BOOKS --out FOLDER
 
-A tenth of the documents, by hash, is validation: every choice is made there. FOLDER then holds
+DATA is the folder of the six tasks, as everywhere, BOOKS a text file, gzipped, four newlines
+between two books. A tenth of the documents, by hash, is validation: every choice is made there.
+FOLDER then holds
 
     books.txt.gz, books.valid.txt.gz      books, four newlines between two
     recall/<task>.train.jsonl.gz          questions of fda, squad and swde to train on
@@ -39,21 +41,21 @@ VALIDATION = 10
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--data", type=click.Path(path_type=Path, exists=True), required=True)
+@click.option("--books", type=click.Path(path_type=Path, exists=True), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True)
-def main(data: Path, out: Path) -> None:
+def main(data: Path, books: Path, out: Path) -> None:
     """Write FOLDER; the same data give the same bytes."""
     (out / "recall").mkdir(parents=True, exist_ok=True)
     made: dict[str, Any] = {}
-    tests = _tests(data / "recall")
-    books = _books(data / "corpus" / "books.txt.gz")
-    _check_apart("books", books, tests)
-    for name, some in zip(("books", "books.valid"), _parted(books), strict=True):
+    tests, whole = _tests(data), _books(books)
+    _check_apart("books", whole, tests)
+    for name, some in zip(("books", "books.valid"), _parted(whole), strict=True):
         path = out / f"{name}.txt.gz"
         _write(path, BETWEEN.join(some))
         made[path.name] = _about(path, some)
-    texts = list(_parted(books)[0])
+    texts = list(_parted(whole)[0])
     for task in TASKS:
-        rows = list(files.read_rows(data / "recall" / f"{task}.train.jsonl.gz", task))
+        rows = list(files.read_rows(data / f"{task}.train.jsonl.gz", task))
         document = RECALL[task].document
         _check_apart(f"{task}.train", map(document, rows), tests)
         for name, some in zip((f"{task}.train", task), _parted(rows, document), strict=True):

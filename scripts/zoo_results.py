@@ -91,7 +91,7 @@ def main(runs: Path, folder: Path, out: Path) -> None:
         " document. Local data are the rebuilt files with the hub's fields, not the hub's data"
         " sets; the models are small and not the paper's.",
         _real("Real tasks, protocol paper, 2,048 tokens", asked["paper"]),
-        _real("Real tasks, whole documents", asked["full"]),
+        _real("Real tasks, whole documents", _controlled(asked["full"], asked["paper"])),
         _real("Real tasks, answers that no train file has under that key",
               _unseen(asked["paper"], folder)),
         _differences("protocol paper", asked["paper"]),
@@ -123,7 +123,10 @@ def _boards(runs: Iterable[Run]) -> list[Board]:
 
 
 def _real(title: str, runs: Sequence[Run]) -> str:
-    """A table a setting: averages of both groups, what the document adds to them, and tasks."""
+    """A table a setting: averages of both groups, what the document adds to them, and tasks.
+
+    Exact: % of outputs that are the answer and nothing else, but for articles, case and signs.
+    """
     parts = [f"## {title}"]
     for board in _boards(runs):
         counts = {column.key: column for column in board.columns}
@@ -135,7 +138,7 @@ def _real(title: str, runs: Sequence[Run]) -> str:
         tasks = [task for task in SHOWN if task in counts]
         head = ["Model"]
         for name in groups:
-            head += [name, *(["net"] if board.controls else []), "bits per byte"]
+            head += [name, *(["net"] if board.controls else []), "exact", "bits per byte"]
         head += [f"{counts[task].name} ({counts[task].questions})" for task in tasks]
         # By the first group's average.
         order = dict.fromkeys(row.name for rows in groups.values() for row in rows.values())
@@ -143,6 +146,17 @@ def _real(title: str, runs: Sequence[Run]) -> str:
         lines = [_line(row, groups, tasks, controlled=bool(board.controls)) for row in rows]
         parts += [board.title + ".", grid([*head, "State"], lines)]
     return "\n\n".join(parts)
+
+
+def _controlled(whole: Sequence[Run], paper: Iterable[Run]) -> list[Run]:
+    """With the control of protocol paper: without a document both protocols ask the same."""
+    blind = {run.info["label"]: run for run in paper if run.info["setting"]["control"] == "blind"}
+    out = [*whole]
+    for run in whole:
+        if (control := blind.get(run.info["label"])) is not None:
+            setting = run.info["setting"] | {"control": "blind"}
+            out.append(Run(control.folder, run.info | {"setting": setting}, control.questions))
+    return out
 
 
 def _rows_of(runs: Iterable[Run], like: Board, tasks: Sequence[str]) -> dict[str, Row]:
@@ -160,6 +174,7 @@ def _line(
         cells.append(score_text(average.scores.get("contains"), CONTAINS))
         if controlled:
             cells.append(difference_text(average.net.get("blind"), CONTAINS))
+        cells.append(score_text(average.scores.get("exact"), METRICS["exact"]))
         cells.append(score_text(average.scores.get("bits_per_byte"), BITS))
     for task in tasks:
         cell = row.cells.get(task)

@@ -29,7 +29,8 @@ def scores_by_task(frame: pd.DataFrame) -> Figure:
     lines = checked(frame)
     rows, shown, metric = lines[["row", "kind"]].drop_duplicates(), panels(lines), metric_of(lines)
     height = 0.55 + 0.215 * max(len(rows), 3)
-    columns = min(4, len(shown) + 1)
+    # The legend has a place of its own, and no row.
+    columns = len(shown) + 1 if len(shown) <= 4 else 4
     figure, axes = plot_style.panel_grid(len(shown), (2.35, height), columns, sharey=True)
     names = [plot_style.shown_name(name) for name in rows["row"]]
     figure.set_figwidth(2.35 * columns + 0.065 * max(map(len, names)))

@@ -39,7 +39,7 @@ def curves(loss: pd.DataFrame, heldout: pd.DataFrame, model: str) -> Figure:
         model: its name, for the title.
     """
     panels = 1 if heldout.empty else 2
-    figure = Figure(figsize=(4.6 * panels, 3.2), layout="constrained")
+    figure = Figure(figsize=(4.1 * panels + 2.3, 3.2), layout="constrained")
     axes = list(figure.subplots(1, panels, squeeze=False).flat)
     _loss(axes[0], loss)
     sources = [] if heldout.empty else heldout.groupby("source", sort=False)
@@ -48,7 +48,7 @@ def curves(loss: pd.DataFrame, heldout: pd.DataFrame, model: str) -> Figure:
         look: Any = {"color": colors[place % len(colors)], "ms": 3.5, "lw": 1.3}
         look["marker"] = markers[place % len(markers)]
         axes[0].plot(part["tokens"], part["loss"], label=f"held out: {source}", **look)
-        axes[1].plot(part["tokens"], 100 * part["accuracy"], label=source, **look)
+        axes[1].plot(part["tokens"], 100 * part["accuracy"], **look)
     for axis, label in zip(axes, ("loss, nats a label", "held out, % right"), strict=False):
         axis.grid(axis="y")
         axis.set_xlabel("tokens trained on")
@@ -56,7 +56,8 @@ def curves(loss: pd.DataFrame, heldout: pd.DataFrame, model: str) -> Figure:
         axis.xaxis.set_major_formatter(plot_style.shorter)
         axis.set_xlim(left=0)
         axis.set_ylim(bottom=0)
-        axis.legend(frameon=False, fontsize=8)
+    # Beside the panels: inside, it would lie over a curve of most trainings.
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     if panels == 2:
         axes[1].set_ylim(0, 102)
     title = f"{model}, {len(loss):,} steps"

@@ -45,7 +45,17 @@ def data(tmp_path):
 
 
 def run(data, out):
-    return CliRunner().invoke(zoo_data.main, ["--data", str(data), "--out", str(out)])
+    return CliRunner().invoke(
+        zoo_data.main,
+        [
+            "--data",
+            str(data / "recall"),
+            "--books",
+            str(data / "corpus/books.txt.gz"),
+            "--out",
+            str(out),
+        ],
+    )
 
 
 def read(path, task):
