@@ -33,93 +33,115 @@ def _prepare_step(
     SOFT: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, EVERY: tl.constexpr,
     BK: tl.constexpr, BV: tl.constexpr, BM: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """One read and value head: keys [2, K] that read its state, values [2, V] and two numbers.
-
-    Of what is read with the first key the first values are what is written, with the second the
-    second what is read besides; in both is what waits. The numbers are the writing's strength, and
-    how much of what is written is read.
+    """One read and value head: what `_store` writes of it.
 
     TOP_K 0: there are no memories. Of M, the first is SHARED; WRITERS: the others have their own.
     SOFT: g and beta are a and b of `delta_gates`.
     """
     h, r = tl.program_id(0), tl.program_id(1).to(tl.int64)
-    if TOP_K:
-        # Which memory it is, the kernel before says.
+    if TOP_K:  # Which memory it is, the kernel before says.
         behind(OVERLAP)
-    token, slot, entry, j = _entry(logits, slots, r, R, M, TOP_K, SHARED, BM)
+    token, slot, entry, j, t = _entry(logits, slots, times, r, R, M, TOP_K, SHARED, BM)
     if slot < 0:
         behind(OVERLAP)
         return
-    # What earlier tokens left is there.
     d, e = tl.arange(0, BK), tl.arange(0, BV)
     of_k, of_v = d < K, e < V
-    t = tl.load(times + entry) if TOP_K else tl.load(times + r)
-    # Channels of the convolution: q, then k, then v.
+    # Channels of the convolution: q, then k, then v. What earlier tokens left is there.
     channels, key, value = 2 * H * K + HV * V, h // (HV // H) * K + d, 2 * H * K + h * V + e
     ring += entry * W * channels
     q_past = remembered(ring, key, weight, bias, t, channels, of_k, W, BIAS)
     k_past = remembered(ring, H * K + key, weight, bias, t, channels, of_k, W, BIAS)
     v_past = remembered(ring, value, weight, bias, t, channels, of_v, W, BIAS)
-    count, late = ((t + entry) % EVERY).to(tl.int32), entry * EVERY
-    per_g = HV * K if GATE == CHANNEL else HV
-    late_k += late * H * K + key
+    late, per_g = entry * EVERY, HV * K if GATE == CHANNEL else HV
+    late_k, late_u = late_k + late * H * K + key, late_u + (late * HV + h) * V + e
     late_g += (late * HV + h) * K + d if GATE == CHANNEL else late * HV + h
-    late_u += (late * HV + h) * V + e
-    k_i, u_i, g_i, later = _waiting(
+    count = ((t + entry) % EVERY).to(tl.int32)
+    k_i, u_i, kept, later = _waiting(
         late_k, late_u, late_g, count, of_k, of_v, H * K, HV * V, per_g, GATE, EVERY
     )
     if not TOP_K:
         behind(OVERLAP)
-    # Behind that, so what begins then may read all that is older than this kernel.
-    meanwhile(OVERLAP)
+    meanwhile(OVERLAP)  # Now, so what begins then may read all that is older than this kernel.
+    k, v, g, beta = _sent(
+        k, v, g, beta, own_k, own_v, own_g, own_beta, k_row, v_row, g_row, beta_row, own_k_row,
+        own_v_row, own_g_row, own_beta_row, token, entry - slot * M - SHARED, j, M - SHARED,
+        WRITERS, SHARED,
+    )  # fmt: skip
+    ring, first = ring + t % W * channels, of_k & (h % (HV // H) == 0)
+    q_r = newest(q + token * q_row, key, ring, key, weight, q_past, of_k, first, W, SILU)
+    k_r = newest(k, key, ring, H * K + key, weight, k_past, of_k, first, W, SILU)
+    v_r = newest(v, h * V + e, ring, value, weight, v_past, of_v, of_v, W, SILU)
+    q_r *= tl.rsqrt(tl.sum(q_r * q_r, 0) + eps) * scale
+    k_r *= tl.rsqrt(tl.sum(k_r * k_r, 0) + eps)
+    decay, strength = _gates(g, beta, A_log, dt_bias, most, h, d, of_k, K, GATE, DELTA, SOFT)
+    _store(
+        keys + (r * HV + h) * 2 * K + d, values + (r * HV + h) * 2 * V + e,
+        numbers + (r * HV + h) * 2, late_k + count * H * K, late_g + count * per_g, q_r, k_r, v_r,
+        decay, strength, k_i, u_i, kept, later, of_k, of_v, first, K, V, GATE, DELTA,
+    )  # fmt: skip
+
+
+@triton.jit
+def _sent(
+    k, v, g, beta, own_k, own_v, own_g, own_beta, k_row, v_row, g_row, beta_row, own_k_row,
+    own_v_row, own_g_row, own_beta_row, token, m, j, routed,
+    WRITERS: tl.constexpr, SHARED: tl.constexpr,
+):  # fmt: skip
+    """Where what a read's memory is sent lies: of its own m, of all, or of the shared one."""
     source = token
     if WRITERS:
-        source = tl.where(j < 0, token, token * (M - SHARED) + entry - slot * M - SHARED)
+        source = tl.where(j < 0, token, token * routed + m)
     if SHARED:  # noqa: SIM102, else it is compiled where there is none
         if j < 0:
             k, k_row, v, v_row = own_k, own_k_row, own_v, own_v_row
             g, g_row, beta, beta_row = own_g, own_g_row, own_beta, own_beta_row
-    q, k, v = q + token * q_row, k + source * k_row, v + source * v_row
-    new_q, q_r = newest(q, key, key, weight, q_past, of_k, W, SILU)
-    new_k, k_r = newest(k, key, H * K + key, weight, k_past, of_k, W, SILU)
-    new_v, v_r = newest(v, h * V + e, value, weight, v_past, of_v, W, SILU)
-    q_r *= tl.rsqrt(tl.sum(q_r * q_r, 0) + eps) * scale
-    k_r *= tl.rsqrt(tl.sum(k_r * k_r, 0) + eps)
-    g, beta = g + source * g_row, beta + source * beta_row
+    return k + source * k_row, v + source * v_row, g + source * g_row, beta + source * beta_row
+
+
+@triton.jit
+def _store(
+    keys, values, numbers, late_k, late_g, q, k, v, decay, strength, k_i, u_i, kept, later,
+    of_k, of_v, first, K: tl.constexpr, V: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr,
+):  # fmt: skip
+    """Keys [2, K] that read a state, values [2, V] and two numbers, and what waits from now on.
+
+    What the first key reads, less the first values, is what is not written yet of v; what the
+    second reads, and the second values, is what the row reads of earlier tokens. In both is what
+    waits. The numbers are the writing's strength, and how much of what it writes a row reads.
+    """
+    if GATE == HEAD:
+        k_i *= tl.exp(later + decay)[:, None]
+    if GATE == CHANNEL:
+        k_i *= tl.exp(later + decay[None, :])
+    kept = tl.exp(kept + decay) if GATE else 1.0
+    if DELTA:
+        v -= tl.sum(tl.sum(k_i * k[None, :], 1)[:, None] * u_i, 0)
+    tl.store(keys, k * kept, mask=of_k)
+    tl.store(keys + K, q * kept, mask=of_k)
+    tl.store(values, v, mask=of_v)
+    tl.store(values + V, tl.sum(tl.sum(k_i * q[None, :], 1)[:, None] * u_i, 0), mask=of_v)
+    tl.store(numbers, strength)
+    tl.store(numbers + 1, tl.sum(q * k, 0))
+    # Nobody reads this place but the second kernel.
+    tl.store(late_k, k, mask=first)
+    if GATE:
+        tl.store(late_g, decay, mask=of_k if GATE == CHANNEL else None)
+
+
+@triton.jit
+def _gates(
+    g, beta, A_log, dt_bias, most, h, d, of_k,
+    K: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr, SOFT: tl.constexpr,
+):  # fmt: skip
+    """`gates_of` a row, or where they are SOFT `delta_gates`."""
     if SOFT:
         step, bias_h = tl.load(g + h).to(tl.float32), tl.load(dt_bias + h).to(tl.float32)
         decay = log_decay(step, bias_h, tl.load(A_log + h).to(tl.float32))
         strength = tl.sigmoid(tl.load(beta + h).to(tl.float32)) * most
     else:
         decay, strength = gates_of(g, beta, h, d, of_k, K, GATE, DELTA)
-    kept = 1.0
-    if GATE == HEAD:
-        k_i *= tl.exp(later + decay)[:, None]
-        kept = tl.exp(g_i + decay)
-    if GATE == CHANNEL:
-        k_i *= tl.exp(later + decay[None, :])
-        kept = tl.exp(g_i + decay)
-    if DELTA:
-        v_r -= tl.sum(tl.sum(k_i * k_r[None, :], 1)[:, None] * u_i, 0)
-    besides = tl.sum(tl.sum(k_i * q_r[None, :], 1)[:, None] * u_i, 0)
-    keys, values = keys + (r * HV + h) * 2 * K + d, values + (r * HV + h) * 2 * V + e
-    tl.store(keys, k_r * kept, mask=of_k)
-    tl.store(keys + K, q_r * kept, mask=of_k)
-    tl.store(values, v_r, mask=of_v)
-    tl.store(values + V, besides, mask=of_v)
-    tl.store(numbers + (r * HV + h) * 2, strength)
-    tl.store(numbers + (r * HV + h) * 2 + 1, tl.sum(q_r * k_r, 0))
-    # Nobody reads these places but the second kernel; heads that share q and k make them anew each.
-    ring += t % W * channels
-    tl.store(ring + value, new_v, mask=of_v)
-    if h % (HV // H) == 0:
-        tl.store(ring + key, new_q, mask=of_k)
-        tl.store(ring + H * K + key, new_k, mask=of_k)
-        tl.store(late_k + count * H * K, k_r, mask=of_k)
-    if GATE == CHANNEL:
-        tl.store(late_g + count * per_g, decay, mask=of_k)
-    if GATE == HEAD:
-        tl.store(late_g + count * per_g, decay)
+    return decay, strength
 
 
 @triton.jit
@@ -156,7 +178,7 @@ def _state_step(
     """One read, value head and block of V; the state is written where EVERY tokens are together."""
     block, h, r = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     meanwhile(OVERLAP)
-    token, slot, entry, j = _entry(logits, slots, r, R, M, TOP_K, SHARED, BM)
+    token, slot, entry, j, t = _entry(logits, slots, times, r, R, M, TOP_K, SHARED, BM)
     if slot < 0:
         return
     d, e = tl.arange(0, BK), block * BV + tl.arange(0, BV)
@@ -165,8 +187,7 @@ def _state_step(
     state += (entry * HV + h) * K * V + d[:, None] * V + e[None, :]
     # The kernel before writes none of this, and waited for all others.
     S = tl.load(state, mask=inside, other=0.0)
-    t, late = tl.load(times + entry) if TOP_K else tl.load(times + r), entry * EVERY
-    count = ((t + entry) % EVERY).to(tl.int32)
+    count, late = ((t + entry) % EVERY).to(tl.int32), entry * EVERY
     behind(OVERLAP)
     keys, values = keys + (r * HV + h) * 2 * K + d, values + (r * HV + h) * 2 * V + e
     numbers += (r * HV + h) * 2
@@ -198,16 +219,19 @@ def _state_step(
 
 
 @triton.jit
-def _entry(logits, slots, r, R, M, TOP_K: tl.constexpr, SHARED: tl.constexpr, BM: tl.constexpr):
-    """A read's token, slot, place among all states, and choice: -1 is the shared memory's."""
+def _entry(
+    logits, slots, times, r, R, M, TOP_K: tl.constexpr, SHARED: tl.constexpr, BM: tl.constexpr
+):
+    """A read's token, slot, place among all states, choice, which -1 is shared, and its time."""
     token, j = r, r * 0
     if TOP_K:
         token, j = r // (TOP_K + SHARED), r % (TOP_K + SHARED) - SHARED
     slot = tl.load(slots + token)
-    entry = slot
+    entry, clock = slot, r
     if TOP_K:
         entry = slot * M + _choice(logits, token, j, R, M - SHARED, TOP_K, BM) + SHARED
-    return token, slot, entry, j
+        clock = entry
+    return token, slot, entry, j, tl.load(times + clock, mask=slot >= 0, other=0)
 
 
 @triton.jit

@@ -78,14 +78,17 @@ def remembered(
 
 
 @triton.jit
-def newest(x, column, channel, weight, past, inside, W: tl.constexpr, SILU: tl.constexpr):
-    """Some channels of a row's input, and of its convolution, with what is `remembered`."""
+def newest(
+    x, column, ring, channel, weight, past, inside, written, W: tl.constexpr, SILU: tl.constexpr
+):
+    """Some channels of a row's convolution, with what is `remembered`; the input is kept."""
     new = tl.load(x + column, mask=inside, other=0.0)
     tap = tl.load(weight + channel * W + W - 1, mask=inside, other=0.0).to(tl.float32)
+    tl.store(ring + channel, new, mask=written)
     out = past + new.to(tl.float32) * tap
     if SILU:
         out = out * tl.sigmoid(out)
-    return new, out
+    return out
 
 
 @kernel("D")
@@ -99,9 +102,9 @@ def _conv_step(
     if slot < 0:
         return
     inside, t = d < D, tl.load(times + r)
-    past = remembered(ring + slot * W * D, d, weight, bias, t, D, inside, W, BIAS)
-    new, out = newest(x + r * x_row, d, d, weight, past, inside, W, SILU)
-    tl.store(ring + slot * W * D + t % W * D + d, new, mask=inside)
+    ring += slot * W * D
+    past = remembered(ring, d, weight, bias, t, D, inside, W, BIAS)
+    out = newest(x + r * x_row, d, ring + t % W * D, d, weight, past, inside, inside, W, SILU)
     tl.store(y + r * D + d, out, mask=inside)
 
 

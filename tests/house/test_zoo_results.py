@@ -8,6 +8,7 @@ import tarfile
 import pytest
 from click.testing import CliRunner
 
+from mom_eval.results.store import read_runs
 from mom_eval.tasks.questions import digest
 from mom_eval.tasks.recall import RECALL
 from tests.house.scripts import script
@@ -123,18 +124,19 @@ def part(tables, title):
 
 def test_trained_forms_and_transfer_are_averaged_apart(tables):
     found = part(tables, "Real tasks, protocol paper")
-    assert [found["Model"][place] for place in (0, 2)] == ["Trained forms", "Transfer"]
-    assert [found[MOM][place].split()[0] for place in (0, 2)] == ["75.0", "25.0"]
-    assert [found[PLAIN][place].split()[0] for place in (0, 2)] == ["62.5", "0.0"]
+    heads = ["Trained forms", "exact", "Transfer", "exact"]
+    assert [found["Model"][place] for place in (0, 1, 3, 4)] == heads
+    assert [found[MOM][place].split()[0] for place in (0, 3)] == ["75.0", "25.0"]
+    assert [found[PLAIN][place].split()[0] for place in (0, 3)] == ["62.5", "0.0"]
     assert [*found].index(MOM) < [*found].index(PLAIN)
 
 
 def test_what_the_train_file_answers_under_that_key_is_left_out(tables):
     found = part(tables, "Real tasks, answers that no train file has")
-    assert found["Model"][2:4] == ["FDA (38)", "SQuAD (30)"]
+    assert found["Model"][3:5] == ["FDA (38)", "SQuAD (30)"]
     # 38 of 38, and of 20 right ones of SQuAD the five that are not Ada Marsh's.
-    assert found[MOM][2].startswith("100.0")
-    assert found[MOM][3].startswith(f"{100 * 15 / 30:.1f}")
+    assert found[MOM][3].startswith("100.0")
+    assert found[MOM][4].startswith(f"{100 * 15 / 30:.1f}")
 
 
 def test_differences_are_paired(tables):
@@ -159,6 +161,21 @@ def test_whole_documents_have_a_table_a_length(tables):
     lengths = ("8,192", "2,048")
     places = [text.index(f"Paired differences, whole documents, {one} tokens") for one in lengths]
     assert places == sorted(places)
+
+
+def test_whole_documents_have_the_control_of_protocol_paper(tmp_path):
+    """Without a document both protocols ask the same."""
+    none = dict.fromkeys(RIGHT[MOM], 0) | {"fda": 10}
+    write_run(tmp_path / "paper", keyed(MOM, none, control="blind"), "blind")
+    write_run(tmp_path / "paper", keyed(MOM, RIGHT[MOM]), "plain")
+    whole = keyed(MOM, RIGHT[MOM], protocol="full", context_length=8192)
+    write_run(tmp_path / "full", whole, "whole")
+    paper, full = (read_runs([tmp_path / name]) for name in ("paper", "full"))
+    text = zoo_results._real("Whole", zoo_results._controlled(full, paper))
+    (line,) = (one.split(" | ") for one in text.splitlines() if one.startswith(f"| {MOM}"))
+    # Of FDA 30 of 40 are net, of SQuAD 20.
+    assert [line[place].split()[0] for place in (1, 2)] == ["75.0", "+62.5"]
+    assert "protocol full, context length 8,192" in text
 
 
 def test_haystacks_of_the_sample_stand_apart(tables):

@@ -20,7 +20,17 @@ from mom_eval.results.bench_check import Check, Checked
 LENGTHS = (1, 63, 0, 65, 1000)
 LONG = 8192
 """One more segment, with the mild inputs alone: float64 goes token by token."""
-SIZES = ((8, 16), (16, 16), (32, 32), (60, 100), (64, 64), (128, 128), (256, 256), (256, 512), (512, 64))
+SIZES = (
+    (8, 16),
+    (16, 16),
+    (32, 32),
+    (60, 100),
+    (64, 64),
+    (128, 128),
+    (256, 256),
+    (256, 512),
+    (512, 64),
+)
 """Widths of keys and values; K up to what a kernel can hold."""
 HEADS = (2, 4)
 """Of keys and of values."""
