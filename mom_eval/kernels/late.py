@@ -6,8 +6,8 @@ i = 1, ..., n the tokens since then, whose decays are d,
 
     S_t^T x = S^T (d_1 ... d_t x) + sum_i (k_i . d_{i+1} ... d_t x) u_i
 
-So k, u and the decay of each wait, a hundredth of the state a token, and the state is written with
-all of them at once. When, hangs on a token's place and on the state's, so that no step writes many.
+So k, u and the decay of each wait, and the state is written with all of them at once. When, hangs
+on a token's place and on the state's, so that of many slots every step writes some.
 """
 
 from typing import Final, NamedTuple
@@ -57,15 +57,18 @@ class Late(NamedTuple):
         return self.k.shape[-3]
 
     def check(self, axes: Axes, memories: bool) -> None:
-        """ValueError where this does not fit the states that `axes` knows, or is not contiguous."""
+        """ValueError where this does not fit the states that `axes` knows, or kernels."""
         lead = "S M" if memories else "S"
         axes.check("late.k", self.k, f"{lead} E H K")
         axes.check("late.u", self.u, f"{lead} E HV V")
         if self.g is not None:
             channels = self.g.ndim == self.u.ndim
             axes.check("late.g", self.g, f"{lead} E HV" + " K" * channels)
-        if not all(x is None or x.is_contiguous() for x in self):
-            raise ValueError("what waits must be contiguous, to be changed in place")
+        if self.every & (self.every - 1):
+            raise ValueError(f"axis E of late.k must be a power of 2, but it is {self.every}")
+        for x in self:
+            if x is not None and not (x.is_contiguous() and x.dtype == torch.float32):
+                raise ValueError("what waits must be contiguous float32, to be changed in place")
 
     def flat(self) -> "Late":
         """Of memories, each as a slot of its own."""

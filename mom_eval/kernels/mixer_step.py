@@ -1,4 +1,4 @@
-"""Decoding a mixer: from its columns to what its memories read, in one launch, top-k inside.
+"""Decoding a mixer: from its columns to what its memories read, in two launches, top-k inside.
 
 As in `step`, states lie in slots and change in place, and a negative slot is nobody's.
 """
@@ -122,6 +122,10 @@ def conv_delta_step(
     own: Own | None = None,
 ) -> Tensor:
     """`short_conv` of q, k and v, unit vectors of q and k, and `gated_delta`, for one token a slot.
+
+    On a GPU an ordinary launch has to lie between what last changed ring, state, late, slots or
+    times and this: its first kernel reads them before the launch in front of it has ended
+    (docs/decisions/0015). A step of a model has several.
 
     Args:
         q: columns [R, H K], a row a slot.

@@ -2,7 +2,7 @@
 
 The first makes unit vectors, gates and what waits (`late`) into what the second multiplies by, once
 a head; there a program is a block of columns of a state, and as it may begin before the first has
-ended, that state is on its way meanwhile.
+ended, once all older kernels have, that state is on its way meanwhile.
 """
 
 import triton
@@ -158,8 +158,8 @@ def _waiting(
         g_i = tl.load(g[None, :] + at * g_row, mask=there[:, None] & of_k[None, :], other=0.0)
         since = tl.sum(g_i, 0)
         # Of the next one each: the sum from there on is what comes behind.
-        next = (i + 1 < count)[:, None] & of_k[None, :]
-        g_i = tl.load(g[None, :] + (at + 1) * g_row, mask=next, other=0.0)
+        beyond = (i + 1 < count)[:, None] & of_k[None, :]
+        g_i = tl.load(g[None, :] + (at + 1) * g_row, mask=beyond, other=0.0)
         later = tl.cumsum(g_i, 0, reverse=True)
     if GATE == HEAD:
         g_i = tl.load(g + i * g_row, mask=there, other=0.0)
@@ -276,12 +276,13 @@ def run_conv_delta_step(
     reads = rows * max(1, top_k + (own is not None))
     o, every = v.new_empty(reads, HV, V), late.every
     keys, values, numbers = (state.new_empty(reads, HV, n) for n in (2 * K, 2 * V, 2))
+    early = (weight, slots, seen, *(() if bias is None else (bias,)))
     where = (slots.contiguous(), seen.contiguous(), logits)
     sizes = (rows, q.shape[1] // K, HV, state.shape[1])
     meta = {"K": K, "V": V, "TOP_K": top_k, "SHARED": int(own is not None), "EVERY": every}
     meta |= {"GATE": 0 if g is None else (HEAD if g.ndim == 2 else CHANNEL).value}
     meta |= {"DELTA": beta is not None, "BM": power_of_2(logits.shape[1]) if top_k else 1}
-    meta |= {"BK": power_of_2(K), "num_warps": 4, **overlapping()}
+    meta |= {"BK": power_of_2(K), "num_warps": 4, **overlapping(*early)}
     _prepare_step[(HV, reads)](
         q, k, v, *strengths, *mine, weight.contiguous(),
         weight if bias is None else bias.contiguous(),

@@ -5,7 +5,6 @@ import triton.language as tl
 from torch import Tensor
 
 from mom_eval.kernels.blocks import cdiv, power_of_2
-from mom_eval.kernels.few_rows import FEW
 from mom_eval.kernels.launch import kernel
 from mom_eval.kernels.overlap_triton import behind, meanwhile, overlapping
 
@@ -73,8 +72,8 @@ def run_add_norm(x: Tensor, y: Tensor, weight: Tensor, eps: float) -> tuple[Tens
     (L, D), dtype = x.shape, torch.promote_types(x.dtype, other)
     total, normed = x.new_empty(L, D, dtype=dtype), x.new_empty(L, D, dtype=weight.dtype)
     BD = power_of_2(D)
-    # Of few rows a program has one: there it is its own latency that counts.
-    rows, warps = (1, 8) if L <= FEW and BD >= 1024 else (max(1, 2048 // BD), 4)
+    # Parts come of few rows: there a program has one, as it is its own latency that counts.
+    rows, warps = (1, 8) if y.ndim == 3 and BD >= 1024 else (max(1, 2048 // BD), 4)
     if L:
         _add_norm[(cdiv(L, rows),)](
             x, y, weight.contiguous(), total, normed, L, eps,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mom_eval.kernels import preferring, settled, takes_triton
+from mom_eval.kernels.gated_delta import too_wide
 from mom_eval.kernels.late import EVERY
 from mom_eval.models.lm import LM
 from mom_eval.models.memory import LATE, Mixer, late_of
@@ -18,10 +19,26 @@ from mom_eval.models.state import State
 
 def written_every(lm: LM) -> int:
     """At how many tokens decoding writes a state: torch's kernels, and most families', at each."""
-    with preferring(lm.kernels):
-        triton = takes_triton("decoding", "auto", (lm.embeddings.weight.detach(),))
     mixers = [block.mixer for block in lm.layers if isinstance(block.mixer, Mixer)]
-    return EVERY if triton and any(mixer.family.unit for mixer in mixers) else 1
+    keys = [mixer.family.state["s"][1] for mixer in mixers if mixer.family.unit]
+    with preferring(lm.kernels):
+        given = (lm.embeddings.weight.detach(),)
+        late = bool(keys) and takes_triton("decoding", "auto", given, too_wide(max(keys)))
+    return EVERY if late else 1
+
+
+def late_bytes(lm: LM) -> int:
+    """What waits beside the states of one slot at most, in all layers."""
+    if written_every(lm) == 1:
+        return 0
+    mixers = [block.mixer for block in lm.layers if isinstance(block.mixer, Mixer)]
+    layers = zip(mixers, (mixer.empty_state(0) for mixer in mixers), strict=True)
+    meta = [
+        mixer.late({"s": state["s"].new_empty(1, *state["s"].shape[1:], device="meta")})
+        for mixer, state in layers
+        if "s" in state
+    ]
+    return sum(x.nbytes for late in meta for x in late.values())
 
 
 def with_late(lm: LM, state: State) -> State:

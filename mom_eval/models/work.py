@@ -81,8 +81,8 @@ class ModelWork:
         """One token more in `batch` sequences of `context` tokens each.
 
         Of the routed memories' weights those count that a batch is expected to choose, of a
-        sequence's memories those that its token reads, and writes at `every` such token
-        (`kernels.late`).
+        sequence's memories those that its token reads, and writes at `every` such token; what
+        waits meanwhile (`kernels.late`) is not counted.
         """
         config, cost = self._config, self._cost
         weights, touched = float(cost.parameters), 1.0

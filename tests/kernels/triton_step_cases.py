@@ -64,48 +64,55 @@ def test_a_mixer_step_is_one_token_in_place(relative, gate, writers, shared):
         assert relative(*out) < 1e-5
 
 
-@pytest.mark.parametrize("memories", [False, True])
-@pytest.mark.parametrize("gate", ["head", "channel", "none"])
+@pytest.mark.parametrize(
+    ("gate", "memories"),
+    [("head", 0), ("channel", 0), ("none", 0), ("head", 3), ("channel", 2), ("none", 3)],
+)
 def test_states_are_written_at_every_eighth_token(relative, gate, memories):
-    """And what is read is what it would be, were they written at once; torch may go on."""
-    S, M, H, HV, K, V, W = 4, 3, 1, 2, 20, 36, 2
+    """And what is read is what it would be, were they written at once; torch may go on.
+
+    Of three memories the first is shared, and the others have writers of their own.
+    """
+    S, H, HV, K, V, W, shared = 4, 2, 4, 20, 36, 2, memories == 3
     draw = lambda *shape: torch.randn(*shape, device=DEVICE)  # noqa: E731
     slots, C = torch.tensor([2, -1, 0], device=DEVICE), 2 * H * K + HV * V
-    lead, beta = (S, M) if memories else (S,), gate != "none"
+    lead, rest = ((S, memories), memories - shared) if memories else ((S,), 1)
     kept, rings, weight = draw(*lead, HV, K, V), draw(*lead, W, C), draw(C, W)
-    seen = torch.randint(0, 20, lead, device=DEVICE)
+    seen, writers = torch.randint(0, 20, lead, device=DEVICE), rest if shared else 1
     late = Late.zero(kept, H, channels=gate == "channel", decays=gate != "none")
     at_once, waits = (kept.clone(), rings.clone(), seen.clone()), (kept.clone(), rings, seen)
     rows = torch.arange(kept[..., 0, 0, 0].numel(), device=DEVICE)
+
+    def sent(n):
+        g = {"head": -draw(n, HV).abs(), "channel": -draw(n, HV, K).abs()}.get(gate)
+        return Own(draw(n, H * K), draw(n, HV * V), g, None if g is None else 2 * draw(n, HV))
+
     for step in range(2 * EVERY + 3):
-        q, k, v, logits = draw(3, H * K), draw(3, H * K), draw(3, HV * V), draw(3, M)
-        g = {"head": -draw(3, HV).abs(), "channel": -draw(3, HV, K).abs()}.get(gate)
-        gates = {"g": g, "beta": 2 * draw(3, HV).sigmoid() if beta else None}
+        q, logits, own, (k, v, g, beta) = draw(3, H * K), draw(3, rest), sent(3), sent(3 * writers)
         out, before, had = [], waits[0].clone(), waits[2].clone()
         for (state, ring, times), beside in ((at_once, None), (waits, late)):
             where = {"slots": slots, "times": times[slots]}
-            routed = Routed(logits, 2, slots, times) if memories else None
+            if memories:
+                where = {"routed": Routed(logits, 1, slots, times), "own": own if shared else None}
             with preferring("torch" if beside is None or step == EVERY + 1 else "triton"):
                 o = conv_delta_step(
-                    q, k, v, weight, ring=ring, state=state, late=beside, routed=routed, **gates,
-                    **({} if memories else where),
-                )  # fmt: skip
-            if routed is None:
-                times[slots] += 1
+                    q, k, v, weight, ring=ring, state=state, late=beside, g=g, beta=beta, **where
+                )
+            if memories:
+                count_up(where["routed"])
             else:
-                count_up(routed)
-            real = slots >= 0
-            out.append(o[real.repeat_interleave(2) if memories else real])
+                times[slots] += 1
+            out.append(o[(slots >= 0).repeat(1 + shared)])
         assert relative(out[1], out[0]) < 1e-5
         if step != EVERY + 1:
             due = (waits[2] > had).flatten() & (late.waiting(rows, had.flatten()) == EVERY - 1)
-            due[-(M if memories else 1) :] = False
+            due[-max(memories, 1) :] = False
             assert torch.equal((waits[0] != before).flatten(len(lead)).any(-1).flatten(), due)
-    times = waits[2].flatten()
-    state, rest = (x.flatten(0, 1) if memories else x for x in (waits[0], at_once[0]))
-    found = settled(state, late.flat() if memories else late, late.waiting(rows, times))
-    real = slice(0, (S - 1) * (M if memories else 1))
-    assert relative(found[real], rest[real]) < 1e-5
+    state, whole = (x.flatten(0, 1) if memories else x for x in (waits[0], at_once[0]))
+    count = late.waiting(rows, waits[2].flatten())
+    found = settled(state, late.flat() if memories else late, count)
+    real = slice(0, (S - 1) * max(memories, 1))
+    assert relative(found[real], whole[real]) < 1e-5
     assert torch.equal(waits[0][1], kept[1])
 
 
@@ -209,6 +216,7 @@ def test_a_step_takes_what_belongs_together():
         ({"late": Late.zero(kept["state"], 2 * H)}, "axis H of late.k"),
         ({"late": Late.zero(kept["state"][1:], H)}, "axis S of late.k"),
         ({"late": waits._replace(u=turned)}, "waits must be contiguous"),
+        ({"late": Late.zero(kept["state"], H, every=6)}, "axis E of late.k must be a power of 2"),
     ):
         given = {"routed": routed} | gates | change
         for kernels in ("triton", "torch"):

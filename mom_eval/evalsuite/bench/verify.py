@@ -19,7 +19,8 @@ from mom_eval.models.decoder import Decoder
 BATCH, LENGTH = 2, 96
 """Of the sequences that are compared: more than one chunk of the recurrences."""
 STEPS = EVERY + 1
-"""Tokens that are decoded behind them: every state is written once at least."""
+"""Tokens that are decoded behind them, so that states are written; where there is a router one, as
+a choice that rounding turns changes what all later tokens find."""
 FLOAT32 = 2e-3
 """The largest relative error of logits in float32 that is rounding: products in tf32, thrice."""
 TIMES = 1.5
@@ -69,14 +70,15 @@ class VerifiedGradients(NamedTuple):
 def verified(label: str, lm: LM, machine: Machine) -> Verified:
     """Compare a model with itself in float32 and torch, in prefill and in steps of decoding.
 
-    The truth's choices of memories are forced upon it: near a tie rounding turns a choice, and a
-    turned choice is no error.
+    In prefill the truth's choices of memories are forced upon it: near a tie rounding turns a
+    choice, and a turned choice is no error.
 
     Raises:
         SettingError: it is wrong.
     """
     tokens = _tokens(lm, machine)
-    tokens, more = tokens[:, :LENGTH], tokens[:, LENGTH:]
+    steps = STEPS if lm.config.memories is None else 1
+    tokens, more = tokens[:, :LENGTH], tokens[:, LENGTH : LENGTH + steps]
     reference = _reference(lm)
     truth = read(reference, tokens, every=True)
     forced = _chosen(truth.routing)
@@ -171,7 +173,7 @@ def _by_torch(lm: LM, tokens: Tensor, routes: dict[int, Tensor]) -> Tensor:
 
 
 def _decoded(lm: LM, state: State, tokens: Tensor) -> list[int]:
-    """What decoding writes behind more tokens [B, STEPS] of each sequence."""
+    """What decoding writes behind more tokens [B, T] of each sequence."""
     decoder = Decoder(lm, BATCH, capacity=LENGTH + STEPS)
     decoder.write(range(BATCH), state)
     found: dict[int, int] = {}

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 
 from mom_eval.models.cost import cost
+from mom_eval.models.late_states import late_bytes
 from mom_eval.models.lm import LM
 
 
@@ -40,7 +41,10 @@ class StateBytes:
     def __init__(self, lm: LM) -> None:
         """Counted from shapes."""
         counted = cost(lm.config, lm.embeddings.weight.dtype)
-        self._fixed, self._each = counted.state_bytes, counted.state_bytes_per_token
+        self._fixed, self._each = (
+            counted.state_bytes + late_bytes(lm),
+            counted.state_bytes_per_token,
+        )
 
     def __call__(self, tokens: int) -> int:
         """Bytes of the state behind so many tokens."""
