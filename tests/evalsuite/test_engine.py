@@ -178,6 +178,7 @@ class Scripted(torch.nn.Module):
         super().__init__()
         self.lm = new_model(CASES["linear_attn-1"])
         self.embeddings, self.config = self.lm.embeddings, self.lm.config
+        self.layers, self.kernels = self.lm.layers, self.lm.kernels
         self.empty_state, self.script = self.lm.empty_state, Letters().encode(text)
 
     def forward(self, tokens, cu_seqlens, state=None, *, at=None):

@@ -143,6 +143,7 @@ class Scripted(torch.nn.Module):
         super().__init__()
         self.embeddings, self.config, self.script = lm.embeddings, lm.config, script
         self.lm, self.empty_state = lm, lm.empty_state
+        self.layers, self.kernels = lm.layers, lm.kernels
 
     def forward(self, tokens, cu_seqlens, state=None, *, at=None):
         out = self.lm(tokens, cu_seqlens, state, at=at)
