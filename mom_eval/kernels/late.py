@@ -10,6 +10,7 @@ So k, u and the decay of each wait, and the state is written with all of them at
 on a token's place and on the state's, so that of many slots every step writes some.
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import torch
@@ -72,7 +73,7 @@ class Late(NamedTuple):
 
     def flat(self) -> "Late":
         """Of memories, each as a slot of its own."""
-        return Late(*(None if x is None else x.flatten(0, 1) for x in self))
+        return self._each(lambda x: x.flatten(0, 1))
 
     def waiting(self, rows: Tensor, times: Tensor) -> Tensor:
         """How many tokens wait, by the states' `rows` among all and the `times` they saw."""
@@ -80,7 +81,10 @@ class Late(NamedTuple):
 
     def of(self, rows: Tensor) -> "Late":
         """What waits in some slots, a copy."""
-        return Late(*(None if x is None else x[rows] for x in self))
+        return self._each(lambda x: x[rows])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Late":
+        return Late(change(self.k), change(self.u), None if self.g is None else change(self.g))
 
 
 def settled(state: Tensor, late: Late, count: Tensor) -> Tensor:
