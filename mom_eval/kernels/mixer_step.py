@@ -123,9 +123,8 @@ def conv_delta_step(
 ) -> Tensor:
     """`short_conv` of q, k and v, unit vectors of q and k, and `gated_delta`, for one token a slot.
 
-    On a GPU an ordinary launch has to lie between what last changed ring, state, late, slots or
-    times and this: its first kernel reads them before the launch in front of it has ended
-    (docs/decisions/0015). A step of a model has several.
+    On a GPU an ordinary launch lies between this and what last changed ring, state, late, slots or
+    times: it reads them early (docs/decisions/0015). A step of a model has several.
 
     Args:
         q: columns [R, H K], a row a slot.
@@ -134,8 +133,7 @@ def conv_delta_step(
         weight: of the convolution [2 H K + HV V, W].
         ring: [S, W, 2 H K + HV V], contiguous; with memories [S, M, ...]. Changed.
         state: [S, HV, K, V] float32, contiguous; with memories [S, M, ...]. Changed.
-        late: what waits beside the states to be written (`kernels.late`); none: each token is
-            written at once. Changed.
+        late: what waits beside the states (`kernels.late`); none: no token does. Changed.
         slots: [R] int64; none with memories.
         times: [R] tokens that each row's slot had seen; none with memories.
         g: none, [R, HV] or [R, HV, K]; with writers of their own [R M, ...].
