@@ -88,8 +88,10 @@ def main(runs: Path, folder: Path, out: Path) -> None:
         "# What the models of configs/zoo recall",
         "All numbers by scripts/zoo_results.py; what they say is in docs/findings.md. *contains*,"
         " % of questions whose answer occurs in the output, with 95 % intervals clustered by"
-        " document. Local data are the rebuilt files with the hub's fields, not the hub's data"
-        " sets; the models are small and not the paper's.",
+        " document; *net*: less what the same model has without the document, on the same"
+        " questions; *exact*: % of outputs that are the answer and nothing else, but for articles,"
+        " case and signs. Local data are the rebuilt files with the hub's fields, not the hub's"
+        " data sets; the models are small and not the paper's.",
         _real("Real tasks, protocol paper, 2,048 tokens", asked["paper"]),
         _real("Real tasks, whole documents", _controlled(asked["full"], asked["paper"])),
         _real("Real tasks, answers that no train file has under that key",
@@ -123,10 +125,7 @@ def _boards(runs: Iterable[Run]) -> list[Board]:
 
 
 def _real(title: str, runs: Sequence[Run]) -> str:
-    """A table a setting: averages of both groups, what the document adds to them, and tasks.
-
-    Exact: % of outputs that are the answer and nothing else, but for articles, case and signs.
-    """
+    """A table a setting: averages of both groups, what the document adds to them, and tasks."""
     parts = [f"## {title}"]
     for board in _boards(runs):
         counts = {column.key: column for column in board.columns}

@@ -17,7 +17,6 @@ HUB_TIMEOUT = 3.0
 """Seconds to wait for the hub."""
 CHECKED: Final = (3, 6)
 """The Triton that kernels were compared with float64 by, on an H200 (docs/performance.md)."""
-HOPPER: Final = (9, 0)
 WRONG: Final = ((3, 4, 0), (3, 7, 1))
 """The first and last Triton known to compile some gradients of delta rules wrong for Hopper:
 flash-linear-attention's issues 640 (mended in 3.7.1) and 984 (not). Ours do without such products;
@@ -83,21 +82,24 @@ def _triton() -> dict[str, Any]:
         return _line(
             "triton", "note", "not installed", "only GPUs need it (Linux: pip install triton)"
         )
-    gpu = torch.cuda.get_device_capability() if torch.cuda.is_available() else None
-    return triton_line(found, gpu)
+    hopper = None
+    if torch.cuda.is_available():
+        # AMD counts its own chips so.
+        hopper = torch.version.hip is None and torch.cuda.get_device_capability() == (9, 0)
+    return triton_line(found, hopper)
 
 
-def triton_line(found: str, gpu: tuple[int, int] | None) -> dict[str, Any]:
-    """A version of Triton, and the compute capability of the GPU that it compiles for, if any."""
+def triton_line(found: str, hopper: bool | None) -> dict[str, Any]:
+    """A version of Triton, and whether the GPU that it compiles for is Hopper; None: no GPU."""
     number = tuple(map(int, re.findall(r"\d+", found)[:3]))
     if number < CHECKED:
         return _line(
             "triton", "fault", f"{found}, kernels need 3.6", "pip install --upgrade triton"
         )
-    if gpu is None:
+    if hopper is None:
         return _line("triton", "ok", found)
     check = "`mom-eval bench op --check` compares them with float64 on this GPU"
-    if gpu == HOPPER and WRONG[0] <= number <= WRONG[1]:
+    if hopper and WRONG[0] <= number <= WRONG[1]:
         text = f"{found}, which is known to compile some products wrong for Hopper (3.4 to 3.7.1)"
         here = number[:2] == CHECKED
         kept = "our kernels do without these" + (" and were checked with it" if here else "")

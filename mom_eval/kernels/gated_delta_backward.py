@@ -23,7 +23,7 @@ from mom_eval.kernels.scan_triton import CHANNEL
 
 NARROW: Final = 16
 """Heads of fewer key channels are computed in float32: operands rounded to half precision err by
-more than the bound there, too few of them to even out (docs/performance.md). Blocks are as wide."""
+more than the bound there, too few of them to even out (docs/performance.md)."""
 
 
 class _GatedDelta(Function):

@@ -33,7 +33,7 @@ def _prepare_step(
     SOFT: tl.constexpr, BIAS: tl.constexpr, SILU: tl.constexpr, EVERY: tl.constexpr,
     BK: tl.constexpr, BV: tl.constexpr, BM: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """One read and value head: what `_store` writes of it.
+    """One read and value head: what `_hand_over` writes of it.
 
     TOP_K 0: there are no memories. Of M, the first is SHARED; WRITERS: the others have their own.
     SOFT: g and beta are a and b of `delta_gates`.
@@ -57,7 +57,7 @@ def _prepare_step(
     late_k, late_u = late_k + late * H * K + key, late_u + (late * HV + h) * V + e
     late_g += (late * HV + h) * K + d if GATE == CHANNEL else late * HV + h
     count = ((t + entry) % EVERY).to(tl.int32)
-    k_i, u_i, kept, later = _waiting(
+    k_i, u_i, since, later = _waiting(
         late_k, late_u, late_g, count, of_k, of_v, H * K, HV * V, per_g, GATE, EVERY
     )
     if not TOP_K:
@@ -75,10 +75,10 @@ def _prepare_step(
     q_r *= tl.rsqrt(tl.sum(q_r * q_r, 0) + eps) * scale
     k_r *= tl.rsqrt(tl.sum(k_r * k_r, 0) + eps)
     decay, strength = _gates(g, beta, A_log, dt_bias, most, h, d, of_k, K, GATE, DELTA, SOFT)
-    _store(
+    _hand_over(
         keys + (r * HV + h) * 2 * K + d, values + (r * HV + h) * 2 * V + e,
         numbers + (r * HV + h) * 2, late_k + count * H * K, late_g + count * per_g, q_r, k_r, v_r,
-        decay, strength, k_i, u_i, kept, later, of_k, of_v, first, K, V, GATE, DELTA,
+        decay, strength, k_i, u_i, since, later, of_k, of_v, first, K, V, GATE, DELTA,
     )  # fmt: skip
 
 
@@ -100,8 +100,8 @@ def _sent(
 
 
 @triton.jit
-def _store(
-    keys, values, numbers, late_k, late_g, q, k, v, decay, strength, k_i, u_i, kept, later,
+def _hand_over(
+    keys, values, numbers, late_k, late_g, q, k, v, decay, strength, k_i, u_i, since, later,
     of_k, of_v, first, K: tl.constexpr, V: tl.constexpr, GATE: tl.constexpr, DELTA: tl.constexpr,
 ):  # fmt: skip
     """Keys [2, K] that read a state, values [2, V] and two numbers, and what waits from now on.
@@ -114,7 +114,7 @@ def _store(
         k_i *= tl.exp(later + decay)[:, None]
     if GATE == CHANNEL:
         k_i *= tl.exp(later + decay[None, :])
-    kept = tl.exp(kept + decay) if GATE else 1.0
+    kept = tl.exp(since + decay) if GATE else 1.0
     if DELTA:
         v -= tl.sum(tl.sum(k_i * k[None, :], 1)[:, None] * u_i, 0)
     tl.store(keys, k * kept, mask=of_k)

@@ -35,6 +35,7 @@ def prepare_channel(
     if count <= 0:
         return
     begin = tl.load(cu_seqlens + n) + start
+    # Else what heads share is held in registers that a head needs: 1 KB of them spilled.
     for one in tl.range(HEADS, disable_licm=True):
         wanted = h + one < HV
         if FAR and wanted:

@@ -13,6 +13,7 @@ from torch import Tensor
 from mom_eval.kernels import compiling
 from mom_eval.models.late_states import read_slots, with_late
 from mom_eval.models.lm import LM
+from mom_eval.models.memory import LATE
 from mom_eval.models.state import ATTENTION, State
 
 
@@ -42,7 +43,7 @@ class Decoder:
                     kept[name][index, : value.shape[1]] = value
                 else:
                     kept[name][index] = value
-            for name in kept.keys() - new.keys():
+            for name in kept.keys() & LATE:
                 # Nothing waits to be written into what is written now.
                 kept[name][index] = 0
 

@@ -4,6 +4,7 @@ It lies in the same dictionaries as the states, under names of its own, and is i
 value: written into a slot a state has nothing waiting, and read out of it it is settled.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -29,16 +30,10 @@ def written_every(lm: LM) -> int:
 
 def late_bytes(lm: LM) -> int:
     """What waits beside the states of one slot at most, in all layers."""
-    if written_every(lm) == 1:
-        return 0
-    mixers = [block.mixer for block in lm.layers if isinstance(block.mixer, Mixer)]
-    layers = zip(mixers, (mixer.empty_state(0) for mixer in mixers), strict=True)
-    meta = [
-        mixer.late({"s": state["s"].new_empty(1, *state["s"].shape[1:], device="meta")})
-        for mixer, state in layers
-        if "s" in state
-    ]
-    return sum(x.nbytes for late in meta for x in late.values())
+    # Of no slot nothing is allocated, and all shapes are there.
+    layers = with_late(lm, lm.empty_state(0)).layers
+    waits = [x for layer in layers for name, x in layer.items() if name in LATE]
+    return sum(math.prod(x.shape[1:]) * x.itemsize for x in waits)
 
 
 def with_late(lm: LM, state: State) -> State:

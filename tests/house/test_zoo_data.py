@@ -45,17 +45,9 @@ def data(tmp_path):
 
 
 def run(data, out):
-    return CliRunner().invoke(
-        zoo_data.main,
-        [
-            "--data",
-            str(data / "recall"),
-            "--books",
-            str(data / "corpus/books.txt.gz"),
-            "--out",
-            str(out),
-        ],
-    )
+    books = data / "corpus" / "books.txt.gz"
+    words = ["--data", str(data / "recall"), "--books", str(books), "--out", str(out)]
+    return CliRunner().invoke(zoo_data.main, words)
 
 
 def read(path, task):

@@ -41,10 +41,8 @@ class StateBytes:
     def __init__(self, lm: LM) -> None:
         """Counted from shapes."""
         counted = cost(lm.config, lm.embeddings.weight.dtype)
-        self._fixed, self._each = (
-            counted.state_bytes + late_bytes(lm),
-            counted.state_bytes_per_token,
-        )
+        self._fixed = counted.state_bytes + late_bytes(lm)
+        self._each = counted.state_bytes_per_token
 
     def __call__(self, tokens: int) -> int:
         """Bytes of the state behind so many tokens."""
