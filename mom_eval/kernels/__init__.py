@@ -32,6 +32,7 @@ from mom_eval.kernels.routing import (
 from mom_eval.kernels.short_conv import short_conv
 from mom_eval.kernels.step import gated_delta_step, gated_slot_step, short_conv_step
 from mom_eval.kernels.swiglu import swiglu
+from mom_eval.kernels.tokens import begin_step, most_probable
 
 __all__ = [
     "KERNELS",
@@ -49,6 +50,7 @@ __all__ = [
     "add_norm_linear",
     "add_norm_swiglu",
     "attention_step",
+    "begin_step",
     "chunk_grid",
     "combine",
     "combine_norm",
@@ -67,6 +69,7 @@ __all__ = [
     "label_scores",
     "linear_cross_entropy",
     "most_keys",
+    "most_probable",
     "preferring",
     "read_out_step",
     "rms_norm",

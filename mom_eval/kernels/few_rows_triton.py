@@ -7,6 +7,7 @@ than the weight.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import triton
@@ -83,9 +84,14 @@ def _one_row(
 def _few_rows(
     x, w0, w1, w2, o0, o1, o2, R, n0, n1, n2,
     D: tl.constexpr, GATED: tl.constexpr, BR: tl.constexpr, BN: tl.constexpr, BD: tl.constexpr,
-    DEPTH: tl.constexpr, PRECISION: tl.constexpr, OVERLAP: tl.constexpr,
+    DEPTH: tl.constexpr, PRECISION: tl.constexpr, EARLY: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """`_one_row` of rows x [R, D] as they are; or parts of it, each of DEPTH columns of x."""
+    """`_one_row` of rows x [R, D] as they are; or parts of it, each of DEPTH columns of x.
+
+    EARLY: what comes next may begin at once, and finds its place beside this.
+    """
+    if EARLY:
+        meanwhile(OVERLAP)
     w, o, N, start, third = _weight(w0, w1, w2, o0, o1, n0, n1, n2, BN)
     part = tl.program_id(1)
     o += part.to(tl.int64) * R * N
@@ -104,7 +110,8 @@ def _few_rows(
         if GATED:
             w_d = tl.load(w + n0.to(tl.int64) * D + d[None, :], mask=inside, other=0.0)
             up = tl.dot(x_d, tl.trans(w_d), up, input_precision=PRECISION)
-    meanwhile(OVERLAP)
+    if not EARLY:
+        meanwhile(OVERLAP)
     if GATED:
         out = out * tl.sigmoid(out) * up
     at, inside = r.to(tl.int64)[:, None] * N + n[None, :], live[:, None] & of_n[None, :]
@@ -112,6 +119,30 @@ def _few_rows(
         tl.store(o2 + at, out, mask=inside)
     else:
         tl.store(o + at, out, mask=inside)
+
+
+def _stages(programs: int, size: int) -> int:
+    """Stages of loads of `size` bytes, so that no multiprocessor holds more than its share.
+
+    Programs that begin early find some of them taken, and would gather on the others: these then
+    have two to do, while those are idle.
+    """
+    share = max(1, cdiv(programs, MULTIPROCESSORS))
+    return min(_room(share + 1, size) + 1, _room(share, size))
+
+
+def _room(programs: int, size: int) -> int:
+    """Stages of loads of `size` bytes where a multiprocessor holds so many programs."""
+    device = torch.cuda.current_device() if torch.cuda.is_available() else None
+    return _shared_memory(device) // programs // size + 1
+
+
+@lru_cache
+def _shared_memory(device: int | None) -> int:
+    """Bytes; where there is no GPU, as one of Hopper has them."""
+    if device is None:
+        return 227 * 1024
+    return torch.cuda.get_device_properties(device).shared_memory_per_block_optin
 
 
 def run_parts(x: Tensor, weight: Tensor) -> Tensor:
@@ -130,11 +161,12 @@ def run_parts(x: Tensor, weight: Tensor) -> Tensor:
     parts = cdiv(D, depth)
     out = x.new_empty(parts, R, N, dtype=torch.float32)
     if R:
-        _few_rows[(cdiv(N, WIDE), parts)](
+        BR, blocks = max(16, power_of_2(R)), cdiv(N, WIDE)
+        stages = _stages(blocks * parts, (BR + WIDE) * BD * x.element_size())
+        _few_rows[(blocks, parts)](
             x, weight, weight, weight, out, out, out, R, N, 0, 0,
-            D=D, GATED=False, BR=max(16, power_of_2(R)), BN=WIDE, BD=BD, DEPTH=depth,
-            PRECISION="tf32x3", num_warps=4, num_stages=12 // x.element_size(),
-            **overlapping(weight),
+            D=D, GATED=False, BR=BR, BN=WIDE, BD=BD, DEPTH=depth, PRECISION="tf32x3", EARLY=True,
+            num_warps=4, num_stages=max(stages, 12 // x.element_size()), **overlapping(weight),
         )  # fmt: skip
     return out
 
@@ -185,10 +217,14 @@ def run_products(
         BN = 16 if gated or sum(sizes) <= 2048 else 32
         # Two weights' blocks are twice as much: smaller, two programs share a multiprocessor.
         BD, warps = (64, 2) if gated else (128, 4)
-        _few_rows[(sum(cdiv(n, BN) for n in sizes),)](
+        BR, BD = max(16, power_of_2(R)), max(16, min(BD, power_of_2(D)))
+        programs, stages = sum(cdiv(n, BN) for n in sizes), 10 // x.element_size()
+        if programs <= MULTIPROCESSORS and not gated:
+            # Nothing else wants the memory: all of a program's loads are under way at once.
+            stages = max(stages, min(cdiv(D, BD) + 1, _room(1, (BR + BN) * BD * x.element_size())))
+        _few_rows[(programs,)](
             x, *three, *outputs, R, *sizes,
-            D=D, GATED=gated, BR=max(16, power_of_2(R)), BN=BN, BD=max(16, min(BD, power_of_2(D))),
-            DEPTH=D, PRECISION="tf32x3", num_warps=warps, num_stages=10 // x.element_size(),
-            **early,
+            D=D, GATED=gated, BR=BR, BN=BN, BD=BD, DEPTH=D, PRECISION="tf32x3", EARLY=gated,
+            num_warps=warps, num_stages=stages, **early,
         )  # fmt: skip
     return total, out

@@ -47,9 +47,10 @@ def _add_norm(
     OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """ROWS rows of x + y, rounded as they are kept, and their norm; y is of PARTS to be summed."""
+    r, d = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.arange(0, BD)
+    w = tl.load(weight + d, mask=d < D, other=0.0).to(tl.float32)
     behind(OVERLAP)
     meanwhile(OVERLAP)
-    r, d = tl.program_id(0) * ROWS + tl.arange(0, ROWS), tl.arange(0, BD)
     inside, r = (r < L)[:, None] & (d < D)[None, :], r.to(tl.int64)[:, None]
     both = tl.load(x + r * x_row + d[None, :], mask=inside, other=0.0).to(tl.float32)
     added = tl.load(y + r * y_row + d[None, :], mask=inside, other=0.0).to(tl.float32)
@@ -61,7 +62,7 @@ def _add_norm(
     tl.store(total + r * D + d[None, :], both, mask=inside)
     both = both.to(tl.float32)
     out = both * tl.rsqrt(tl.sum(both * both, 1) / D + eps)[:, None]
-    out *= tl.load(weight + d, mask=d < D, other=0.0).to(tl.float32)[None, :]
+    out *= w[None, :]
     tl.store(normed + r * D + d[None, :], out, mask=inside)
 
 
@@ -78,7 +79,7 @@ def run_add_norm(x: Tensor, y: Tensor, weight: Tensor, eps: float) -> tuple[Tens
         _add_norm[(cdiv(L, rows),)](
             x, y, weight.contiguous(), total, normed, L, eps,
             x.stride(0), y.stride(-2), y.stride(0),
-            PARTS=parts, D=D, BD=BD, ROWS=rows, num_warps=warps, **overlapping(),
+            PARTS=parts, D=D, BD=BD, ROWS=rows, num_warps=warps, **overlapping(weight),
         )  # fmt: skip
     return total, normed
 

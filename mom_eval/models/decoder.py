@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mom_eval.kernels import compiling
+from mom_eval.kernels import compiling, most_probable, preferring
 from mom_eval.models.late_states import read_slots, with_late
 from mom_eval.models.lm import LM
 from mom_eval.models.memory import LATE
@@ -29,8 +29,11 @@ class Decoder:
         self._graph: torch.cuda.CUDAGraph | None = None
         # Tokens and the slots that they are for, and what is next: the host's side of a graph.
         gpu = self._device.type == "cuda"
-        self._given = torch.zeros(2, slots, dtype=torch.int64, pin_memory=gpu)
+        # One copy, of rows of whole 16 bytes, since kernels hang on whether these divide a place.
+        self._given = torch.zeros(2, slots + slots % 2, dtype=torch.int64, pin_memory=gpu)
         self._next = torch.zeros(slots, dtype=torch.int64, pin_memory=gpu)
+        # By numpy: half the host's time of a tensor and its copy, for which the GPU waits.
+        self._table = self._given.numpy()
         self._asked: dict[int, int] = {}
 
     def write(self, slots: Sequence[int], state: State) -> None:
@@ -56,7 +59,6 @@ class Decoder:
         self.begin(tokens)
         return self.end(tokens)
 
-    @torch.inference_mode()
     def begin(self, tokens: dict[int, int]) -> None:
         """Have a GPU begin a step, while the host may look at what the last one gave.
 
@@ -64,13 +66,13 @@ class Decoder:
         """
         self._asked = tokens
         if self._device.type == "cuda":
-            # By numpy: half the host's time of a tensor and its copy, for which the GPU waits.
-            given, slots = self._given.numpy(), list(tokens)
+            given, slots = self._table, list(tokens)
             given[1] = -1
             given[0, slots], given[1, slots] = list(tokens.values()), slots
-            self._replay()
+            if self._graph is None:
+                self._graph = self._captured()
+            self._graph.replay()
 
-    @torch.inference_mode()
     def end(self, slots: Iterable[int]) -> dict[int, int]:
         """What the step that was begun gives for some of its slots: the most probable tokens.
 
@@ -87,32 +89,38 @@ class Decoder:
         found = self.push(tokens, torch.tensor(wanted, device=self._device)).tolist()
         return dict(zip(wanted, found, strict=True))
 
-    def _replay(self) -> None:
-        if self._graph is None:
-            # With no slot at all, so that nothing is changed: kernels are compiled side by side,
-            # and launched once.
-            tokens = self._given[0].to(self._device)
-            nobody = torch.full_like(tokens, -1)
-            if self._lm.on_triton():
-                few, kept = self._lm.shallow()
-                layers = [self._state.layers[index] for index in kept]
-                with compiling():
-                    few.step(tokens, nobody, State(self._state.seen, layers))
-            aside = torch.cuda.Stream()
-            aside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(aside):
-                self.push(tokens, nobody)
-            torch.cuda.current_stream().wait_stream(aside)
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):
-                # Two copies, since kernels hang on whether 16 divides where slots begin.
-                given = [x.to(self._device, non_blocking=True) for x in self._given]
-                self._next.copy_(self.push(*given), non_blocking=True)
-        self._graph.replay()
+    @torch.inference_mode()
+    def _captured(self) -> torch.cuda.CUDAGraph:
+        """A step as a graph, of tokens and slots that lie in `_given`, into `_next`."""
+        # With no slot at all, so that nothing is changed: kernels are compiled side by side,
+        # and launched once.
+        tokens = self._given[0, : self.slots].to(self._device)
+        nobody = torch.full_like(tokens, -1)
+        if self._lm.on_triton():
+            few, kept = self._lm.shallow()
+            layers = [self._state.layers[index] for index in kept]
+            with compiling():
+                _next_tokens(few, tokens, nobody, State(self._state.seen, layers))
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            self.push(tokens, nobody)
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            given = self._given.to(self._device, non_blocking=True)[:, : self.slots]
+            self._next.copy_(self.push(*given), non_blocking=True)
+        return graph
 
+    @torch.inference_mode()
     def push(self, tokens: Tensor, slots: Tensor) -> Tensor:
         """`step` as tensors [R], without a graph: slots and their tokens -> the next tokens."""
-        return self._lm.step(tokens, slots, self._state).argmax(-1)
+        return _next_tokens(self._lm, tokens, slots, self._state)
+
+
+def _next_tokens(lm: LM, tokens: Tensor, slots: Tensor, state: State) -> Tensor:
+    with preferring(lm.kernels):
+        return most_probable(lm.step(tokens, slots, state))
 
 
 def _roomy(state: State, capacity: int) -> State:

@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from mom_eval.kernels import (
     Routes,
+    begin_step,
     chunk_grid,
     label_scores,
     linear_cross_entropy,
@@ -168,16 +169,12 @@ class LM(nn.Module):
         Returns:
             Logits [R, vocab] in the type of the head's weight.
         """
-        seen = state.seen[slots]
-        at = Stream(slots, seen, seen, slots=slots)
         with preferring(self.kernels):
-            x, y = self.embeddings(tokens), None
-            at = self._prepared(at, x)
+            x, seen = begin_step(tokens, slots, self.embeddings.weight, state.seen)
+            at, y = self._prepared(Stream(slots, seen, seen, slots=slots), x), None
             for block, kept, across in zip(self.layers, state.layers, self._across(), strict=True):
                 x, y = block.step(x, y, at._replace(across=across), kept)
             assert y is not None
-            # Who is nobody stays at the beginning, where there is room.
-            state.seen[slots] = seen + (slots >= 0)
             _, (logits,) = self.norm.times(x, y, [self.head.weight])
         return logits
 

@@ -10,9 +10,11 @@ from mom_eval.kernels import (
     TimeStep,
     add_norm_linear,
     add_norm_swiglu,
+    begin_step,
     conv_delta_step,
     count_up,
     few_linear,
+    most_probable,
     preferring,
     read_out_step,
     settled,
@@ -116,11 +118,16 @@ def test_states_are_written_at_every_eighth_token(relative, gate, memories):
     assert torch.equal(waits[0][1], kept[1])
 
 
-@pytest.mark.parametrize("rows", [1, 4, 70])
+@pytest.mark.parametrize(
+    ("rows", "V", "D"), [(1, 20, 50), (4, 20, 50), (5, 20, 1920), (70, 20, 50), (33, 300, 50)]
+)
 @pytest.mark.parametrize("memories", ["none", "routed", "shared"])
-def test_a_read_out_step_weighs_normalises_and_counts(relative, memories, rows):
-    """Also more rows than a program holds. The gate is columns of a wider product."""
-    HV, V, D, M, S = 3, 20, 50, 5, 80
+def test_a_read_out_step_weighs_normalises_and_counts(relative, memories, rows, V, D):
+    """Parts of one head and of two; also more rows, and wider ones, than a program holds.
+
+    The gate is columns of a wider product.
+    """
+    HV, M, S = 3, 5, 80
     slots = torch.randperm(S - 1)[:rows].to(DEVICE)
     slots[rows // 2 + 1 : rows // 2 + 2] = -1
     shared = memories == "shared"
@@ -147,6 +154,41 @@ def test_a_read_out_step_weighs_normalises_and_counts(relative, memories, rows):
         assert torch.equal(out[0][1], out[1][1])
         counted = 0 if memories == "none" else int(real.sum()) * (2 + shared)
         assert out[0][1].sum() == before[:-1].sum() + counted
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_step_begins_with_vectors_and_times(dtype):
+    """Tokens are counted, but those of nobody."""
+    embeddings = torch.randn(50, 20, device=DEVICE).to(dtype)
+    tokens, slots = (torch.tensor(x, device=DEVICE) for x in ([4, 49, 4, 0], [2, -1, 0, -1]))
+    out = []
+    for kernels in ("triton", "torch"):
+        seen = torch.tensor([7, 1, 2**33, 9, 0], device=DEVICE)
+        poison()
+        with preferring(kernels):
+            x, times = begin_step(tokens, slots, embeddings, seen)
+        assert torch.equal(x, embeddings[tokens])
+        assert times.tolist() == [2**33, 0, 7, 0]
+        out.append(seen.tolist())
+    assert out == [[8, 1, 2**33 + 1, 9, 0]] * 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("vocabulary", [1, 300, 20_000])
+def test_the_most_probable_token_is_the_first_of_the_largest(vocabulary, dtype):
+    """Of 20,000 in several blocks. What is no number is the largest, as torch has it."""
+    logits = torch.randn(6, vocabulary, device=DEVICE).to(dtype)
+    logits[1, vocabulary // 2 :] = 9
+    logits[2, -1] = float("nan")
+    logits[3] = -float("inf")
+    logits[4] = 0
+    with preferring("triton"):
+        found = most_probable(logits).tolist()
+    assert found == [
+        row.tolist().index(row.max()) if row.max() == row.max() else vocabulary - 1
+        for row in logits
+    ]
+    assert found[1:5] == [vocabulary // 2, vocabulary - 1, 0, 0]
 
 
 @pytest.mark.parametrize("rows", [0, 1, 5, 33, 70])
