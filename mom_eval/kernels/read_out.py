@@ -22,6 +22,9 @@ def read_out_step(
 ) -> Tensor:
     """`combine_norm` of what `conv_delta_step` reads, times a weight; and tokens are counted.
 
+    On a GPU that, or an ordinary launch, lies between this and what makes the gate and the logits:
+    they are read early (docs/decisions/0015).
+
     Args:
         o: [R, HV, V]; with memories, behind those of a shared one, [R k, HV, V], choice by choice.
         weight: [D, HV V].
