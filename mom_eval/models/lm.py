@@ -127,8 +127,9 @@ class LM(nn.Module):
             routes: layer -> [L, top_k] int64, memories to use in place of the router's choice.
 
         Raises:
-            ValueError: shapes disagree, a sequence without a token has no last one, or routes are
-                given for a layer without a router.
+            ValueError: shapes disagree, a sequence without a token has no last one (looked at on a
+                CPU only, since on a GPU that would wait for it), or routes are given for a layer
+                without a router.
         """
         normed, state, routing = self._normed(tokens, cu_seqlens, state, at, routes, keep=True)
         return Output(wide(self.head(normed)), state, routing)
@@ -263,7 +264,7 @@ class LM(nn.Module):
             raise ValueError(
                 f"a state of {len(state)} sequences, {len(cu_seqlens) - 1} in the call"
             )
-        if at is None and bool((cu_seqlens.diff() == 0).any()):
+        if at is None and cu_seqlens.device.type == "cpu" and not cu_seqlens.diff().all():
             raise ValueError("a sequence without a token has no last one; name positions with at=")
         routers = {
             index

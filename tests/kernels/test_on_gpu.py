@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from mom_eval.evalsuite.bench.presets import PRESETS
 from mom_eval.kernels import (
     add_norm,
     combine,
@@ -20,6 +21,8 @@ from mom_eval.kernels import (
     swiglu,
     take,
 )
+from mom_eval.models import LM, cast
+from mom_eval.models.decoder import Decoder
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 EXACT = 1e-5
@@ -66,6 +69,26 @@ def test_routing_and_convolution_do_not_wait():
     assert logits.grad is not None
     assert x.grad.isfinite().all()
     assert logits.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["mom-1m", "gated-deltanet-1m"])
+def test_a_model_reads_and_decodes_without_waiting(name):
+    """A whole call from an earlier state, with a sequence's last tokens or others asked for."""
+    lm = cast(LM(PRESETS[name]).cuda(), torch.bfloat16)
+    lm.reset_parameters()
+    slots = torch.arange(2, device="cuda")
+    with torch.inference_mode():
+        tokens, ends = (torch.tensor(x, device="cuda") for x in ([1, 2, 3, 4, 5], [0, 2, 5]))
+        state = lm(tokens, ends).state
+        with no_waiting():
+            out = lm(tokens, ends, state)
+            lm(tokens, ends, at=ends[1:] - 1)
+        assert out.logits.isfinite().all()
+        decoder = Decoder(lm, 2, capacity=16)
+        decoder.write([0, 1], out.state)
+        decoder.push(tokens[:2], slots)
+        with no_waiting():
+            decoder.push(tokens[:2], slots)
 
 
 def test_gradients_in_triton_do_not_wait():
