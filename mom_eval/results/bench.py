@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mom_eval.results.markdown import escaped, grid, one_line
 from mom_eval.results.table import as_csv
@@ -34,6 +34,16 @@ class Measured:
         return shown(self.ms, self.note)
 
 
+class Launched(NamedTuple):
+    """A kernel of one call."""
+
+    kernel: str
+    """Its name, as the device's profiler has it; copies are some too."""
+    launches: int
+    ms: float
+    """Of all launches together."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One piece of work."""
@@ -55,8 +65,13 @@ class Row:
     ours: Measured
     peer: Measured | None = None
     floor_ms: float
-    serial_ms: float | None = None
-    """Sum over the kernels that our call launches; None where nothing says."""
+    launched: tuple[Launched, ...] = ()
+    """By our call, what takes longest first; none where nothing says."""
+
+    @property
+    def serial_ms(self) -> float | None:
+        """Sum over the kernels that our call launches; None where nothing says."""
+        return sum(kernel.ms for kernel in self.launched) if self.launched else None
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -239,7 +254,10 @@ def _notes(bench: Bench) -> list[str]:
         " time; both rates measured here, by a large product and a large copy.",
     ]
     if any(row.serial_ms is not None for row in bench.rows):
-        notes.append("Kernels: the sum over all that a call launches, one after the other.")
+        notes.append(
+            "Kernels: the sum over all that a call launches, one after the other; which they are is"
+            " in bench-kernels.csv of --out."
+        )
     if any(row.ours.peak_bytes is not None for row in bench.rows):
         held = "the whole process" if on_cpu(bench.about) else "weights and inputs"
         notes.append(f"Peak: most memory held during a call, {held} included.")
@@ -264,10 +282,12 @@ def _flat(row: Row) -> dict[str, Any]:
     record = {name: value for name, value in asdict(row).items() if not isinstance(value, dict)} | {
         "work": one_line(row.work)
     }
-    record.pop("peer", None)
+    for name in ("peer", "launched"):
+        record.pop(name, None)
     for prefix, side in sides.items():
         record |= {f"{prefix}{name}": value for name, value in asdict(side).items()}
     return record | {
+        "serial_ms": row.serial_ms,
         "tokens_per_second": row.tokens_per_second,
         "peer_over_ours": row.peer_ratio,
         "ours_over_floor": row.floor_ratio,
@@ -291,8 +311,20 @@ def as_json(bench: Bench) -> str:
     return json.dumps(record(bench), indent=1, ensure_ascii=False)
 
 
+def kernel_lines(bench: Bench) -> list[dict[str, Any]]:
+    """A line a kernel that our calls launch, what takes longest first."""
+    places = ("work", "phase", "batch", "length")
+    return [
+        {name: getattr(row, name) for name in places} | kernel._asdict()
+        for row in bench.rows
+        for kernel in row.launched
+    ]
+
+
 def write(bench: Bench, out: Path) -> list[Path]:
     """Write `bench.md`, `bench.csv`, `bench.json` and the plots; returns the files.
+
+    And `bench-kernels.csv`, where the profiler has seen kernels.
 
     Raises:
         RunError: the folder cannot be written.
@@ -307,4 +339,6 @@ def write(bench: Bench, out: Path) -> list[Path]:
         "bench.csv": as_csv(found).rstrip("\n"),
         "bench.json": as_json(bench),
     }
+    if kernels := kernel_lines(bench):
+        texts["bench-kernels.csv"] = as_csv(kernels).rstrip("\n")
     return write_report(texts, figures(as_frame(found)), out)

@@ -8,7 +8,16 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from mom_eval.results.bench import Bench, Measured, Row, as_json, lines, markdown, write
+from mom_eval.results.bench import (
+    Bench,
+    Launched,
+    Measured,
+    Row,
+    as_json,
+    lines,
+    markdown,
+    write,
+)
 from mom_eval.results.frames import as_frame
 from mom_eval.results.plot_bench import figures
 from tests.results.test_plot import overlapping
@@ -24,8 +33,11 @@ ABOUT = {
 }
 
 
+KERNELS = (Launched("scan", 24, 6.5), Launched("memcpy, device", 1, 2.5))
+
+
 def row(length: int, ours: Measured, peer: Measured | None, phase: str = "prefill", **change):
-    given = {"batch": 8, "tokens": 8 * length, "floor_ms": 4.0, "serial_ms": 9.0}
+    given = {"batch": 8, "tokens": 8 * length, "floor_ms": 4.0, "launched": KERNELS}
     return Row(
         work="mom-340m", phase=phase, length=length, ours=ours, peer=peer, **(given | change)
     )
@@ -84,6 +96,7 @@ def test_csv_and_json_hold_every_row(bench, tmp_path):
         "wrong here",
     ]
     assert float(rows[0]["peer_over_ours"]) == 2.5
+    assert float(rows[0]["serial_ms"]) == 9.0
     kept = json.loads(as_json(bench))
     assert [one["ms"] for one in kept["rows"]] == [10.0, 160.0, None, 0.25]
     assert kept["command"] == "mom-eval bench model mom-340m"
@@ -95,9 +108,29 @@ def test_what_is_no_number_is_null_in_json(bench):
     assert kept["rows"][0]["error"] is None
 
 
+def test_kernels_have_a_table_of_their_own(bench, tmp_path):
+    bench.rows[1] = row(2048, Measured(ms=160.0), None, launched=())
+    write(bench, tmp_path)
+    rows = list(DictReader((tmp_path / "bench-kernels.csv").read_text("utf-8").splitlines()))
+    assert [one["length"] for one in rows] == ["1024", "1024", "4096", "4096", "1024", "1024"]
+    assert list(rows[1].values()) == [
+        "mom-340m",
+        "prefill",
+        "8",
+        "1024",
+        "memcpy, device",
+        "1",
+        "2.5",
+    ]
+    assert "launched" not in json.loads(as_json(bench))["rows"][0]
+
+
 def test_files_and_plots(bench, tmp_path):
-    written = {path.name for path in write(bench, tmp_path)}
-    assert written == {"bench.md", "bench.csv", "bench.json", "bench.png", "bench.svg"}
+    names = {"bench.md", "bench.csv", "bench.json", "bench.png", "bench.svg"}
+    assert {path.name for path in write(bench, tmp_path)} == names | {"bench-kernels.csv"}
+    for number, one in enumerate(bench.rows):
+        bench.rows[number] = replace(one, launched=())
+    assert {path.name for path in write(bench, tmp_path)} == names, "on a CPU nobody sees kernels"
 
 
 def drawn(bench, stem="bench"):

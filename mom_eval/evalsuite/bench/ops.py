@@ -10,7 +10,7 @@ from torch import Tensor
 from mom_eval.errors import SettingError
 from mom_eval.evalsuite.bench.machine import Machine, command
 from mom_eval.evalsuite.bench.peer_ops import Peer, failure_of, peer_op
-from mom_eval.evalsuite.bench.rates import measured_rates, serial_ms
+from mom_eval.evalsuite.bench.rates import launched, measured_rates
 from mom_eval.evalsuite.bench.timing import measured, seconds
 from mom_eval.evalsuite.memory import release_memory
 from mom_eval.kernels import gated_delta, preferring
@@ -212,7 +212,7 @@ def _row(name: str, shape: Shape, peer: Peer | None, rates: Rates, machine: Mach
         ours=replace(measured(lambda: run, machine), error=error, first_s=first_s),
         peer=None if peer is None else _against(peer, given, shape, truth, most, machine),
         floor_ms=work.floor_ms(rates),
-        serial_ms=serial_ms(run, machine),
+        launched=launched(run, machine),
     )
 
 

@@ -1,11 +1,14 @@
 """What this machine reaches, and what the kernels of a call take one by one."""
 
+from collections import defaultdict
+
 import torch
 from torch.profiler import ProfilerActivity, profile
 
 from mom_eval.evalsuite.bench.machine import Machine
 from mom_eval.evalsuite.bench.timing import Run, timed
 from mom_eval.models.work import Rates
+from mom_eval.results.bench import Launched
 
 _SIZES = {"cuda": (8192, 1 << 30), "cpu": (1024, 1 << 27)}
 """Side of the square product, bytes of the copy."""
@@ -26,20 +29,20 @@ def measured_rates(machine: Machine) -> Rates:
     return Rates(1e3 * flops, 1e3 * copied)
 
 
-def serial_ms(run: Run, machine: Machine) -> float | None:
-    """The sum of the times of all kernels that a call launches; None on a CPU.
+def launched(run: Run, machine: Machine) -> tuple[Launched, ...]:
+    """The kernels that a call launches, what takes longest first; none on a CPU.
 
-    Where it is below the time of the call, the device waits for the host. None also where the
-    profiler sees no kernel (it may be forbidden to look).
+    Where their sum is below the time of the call, the device waits for the host. None also where
+    the profiler sees no kernel (it may be forbidden to look).
     """
     if not machine.gpu:
-        return None
+        return ()
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as seen:
         run()
         machine.wait()
-    spent = [
-        event.time_range.elapsed_us()
-        for event in seen.events() or ()
-        if event.device_type.name == "CUDA" and not event.is_user_annotation
-    ]
-    return sum(spent) / 1e3 if spent else None
+    spent: defaultdict[str, list[float]] = defaultdict(list)
+    for event in seen.events() or ():
+        if event.device_type.name == "CUDA" and not event.is_user_annotation:
+            spent[event.name].append(event.time_range.elapsed_us())
+    found = [Launched(name, len(times), sum(times) / 1e3) for name, times in spent.items()]
+    return tuple(sorted(found, key=lambda kernel: -kernel.ms))

@@ -12,12 +12,12 @@ from mom_eval.evalsuite.bench.machine import Machine, command
 from mom_eval.evalsuite.bench.peer_models import PEERS
 from mom_eval.evalsuite.bench.peer_ops import failure_of
 from mom_eval.evalsuite.bench.presets import PRESETS
-from mom_eval.evalsuite.bench.rates import measured_rates, serial_ms
+from mom_eval.evalsuite.bench.rates import launched, measured_rates
 from mom_eval.evalsuite.bench.timing import Run, measured
 from mom_eval.evalsuite.memory import release_memory
 from mom_eval.models import LM
 from mom_eval.models.work import ModelWork, Rates
-from mom_eval.results.bench import Bench, Measured, Row
+from mom_eval.results.bench import Bench, Launched, Measured, Row
 
 Say = Callable[[str], None]
 
@@ -71,8 +71,8 @@ class Sides(Generic[P]):
             ours: prepares our call.
             peer: prepares the peer's; None: there is none.
         """
-        found, serial = self._ours(ours)
-        row = replace(row, ours=found, serial_ms=serial)
+        found, kernels = self._ours(ours)
+        row = replace(row, ours=found, launched=kernels)
         release_memory()
         if peer is None:
             return replace(row, peer=Measured(note="none")) if self.absent else row
@@ -84,8 +84,8 @@ class Sides(Generic[P]):
         release_memory()
         return replace(row, peer=theirs)
 
-    def _ours(self, make: Callable[[], Run]) -> tuple[Measured, float | None]:
-        """Our time, and the sum over our kernels."""
+    def _ours(self, make: Callable[[], Run]) -> tuple[Measured, tuple[Launched, ...]]:
+        """Our time, and our kernels."""
         held: list[Run] = []
 
         def keep() -> Run:
@@ -93,8 +93,8 @@ class Sides(Generic[P]):
             return held[0]
 
         found = measured(keep, self.machine)
-        serial = None if found.ms is None else serial_ms(held[0], self.machine)
-        return self._without(self.peer, self.lm, found), serial
+        kernels = () if found.ms is None else launched(held[0], self.machine)
+        return self._without(self.peer, self.lm, found), kernels
 
     def _without(self, other: Weighed | None, own: Weighed | None, found: Measured) -> Measured:
         """Without the weights that are only the other side's, and on the GPU all the while.
