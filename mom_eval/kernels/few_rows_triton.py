@@ -7,14 +7,13 @@ than the weight.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from mom_eval.kernels.blocks import cdiv, power_of_2
+from mom_eval.kernels.blocks import cdiv, power_of_2, shared_memory
 from mom_eval.kernels.launch import kernel
 from mom_eval.kernels.overlap_triton import behind, meanwhile, overlapping
 from mom_eval.kernels.split_triton import MULTIPROCESSORS
@@ -53,13 +52,18 @@ def _one_row(
     w, o, N, start, third = _weight(w0, w1, w2, o0, o1, n0, n1, n2, BN)
     n, d = start + tl.arange(0, BN), tl.arange(0, BD)
     of_n, of_d = n < N, d < D
-    meanwhile(OVERLAP)
+    # The first kernel of a step waits: what `begin_step` wrote is there for all that come early.
+    FIRST: tl.constexpr = NORM and not ADD
+    if not FIRST:
+        meanwhile(OVERLAP)
     w += n.to(tl.int64)[:, None] * D + d[None, :]
     w_n = tl.load(w, mask=of_n[:, None] & of_d[None, :], other=0.0).to(tl.float32)
     if GATED:
         w += n0.to(tl.int64) * D
         up = tl.load(w, mask=of_n[:, None] & of_d[None, :], other=0.0).to(tl.float32)
     behind(OVERLAP)
+    if FIRST:
+        meanwhile(OVERLAP)
     row = tl.load(x + d, mask=of_d, other=0.0).to(tl.float32)
     if ADD:
         row += tl.load(y + d, mask=of_d, other=0.0).to(tl.float32)
@@ -128,21 +132,13 @@ def _stages(programs: int, size: int) -> int:
     have two to do, while those are idle.
     """
     share = max(1, cdiv(programs, MULTIPROCESSORS))
-    return min(_room(share + 1, size) + 1, _room(share, size))
+    # Triton keeps a stage less in shared memory, or on Hopper, of 64 rows, as many.
+    return min(_room(share + 1, size) + 2, _room(share, size))
 
 
 def _room(programs: int, size: int) -> int:
-    """Stages of loads of `size` bytes where a multiprocessor holds so many programs."""
-    device = torch.cuda.current_device() if torch.cuda.is_available() else None
-    return _shared_memory(device) // programs // size + 1
-
-
-@lru_cache
-def _shared_memory(device: int | None) -> int:
-    """Bytes; where there is no GPU, as one of Hopper has them."""
-    if device is None:
-        return 227 * 1024
-    return torch.cuda.get_device_properties(device).shared_memory_per_block_optin
+    """Loads of `size` bytes for which each of so many programs of a multiprocessor has room."""
+    return shared_memory() // programs // size
 
 
 def run_parts(x: Tensor, weight: Tensor) -> Tensor:

@@ -123,8 +123,9 @@ def conv_delta_step(
 ) -> Tensor:
     """`short_conv` of q, k and v, unit vectors of q and k, and `gated_delta`, for one token a slot.
 
-    On a GPU an ordinary launch lies between this and what last changed ring, state, late, slots or
-    times: it reads them early (docs/decisions/0015). A step of a model has several.
+    On a GPU an ordinary launch, or a kernel that waits before it lets go, lies between this and
+    what last changed ring, state, late, slots or times: it reads them early
+    (docs/decisions/0015).
 
     Args:
         q: columns [R, H K], a row a slot.

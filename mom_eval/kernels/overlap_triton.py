@@ -20,7 +20,8 @@ def overlapping(*weights: Tensor) -> dict[str, bool]:
 
     The kernel calls `behind` before it writes, and before it reads what a kernel writes that may
     still run, and `meanwhile`. `weights` are what it reads of these before `behind`: contiguous,
-    so that no copy is needed, else it waits as usual.
+    so that no copy is needed, else it waits as usual. In training an optimizer writes weights:
+    ordinary launches lie between.
     """
     if interpreted() or not all(weight.is_contiguous() for weight in weights):
         return {"OVERLAP": False}

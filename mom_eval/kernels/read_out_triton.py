@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from mom_eval.kernels.blocks import cdiv, power_of_2
+from mom_eval.kernels.blocks import cdiv, power_of_2, shared_memory
 from mom_eval.kernels.few_rows import FEW, few_linear
 from mom_eval.kernels.few_rows_triton import WIDE, rows_at_once
 from mom_eval.kernels.launch import kernel
@@ -187,13 +187,14 @@ def run_read_out_step(
     if routed is not None:
         logits, slots, seen = routed.logits.contiguous(), routed.slots.contiguous(), routed.seen
         (rows, M), top_k, shared = logits.shape, routed.top_k, routed.shared
+    # What is copied just before cannot be read early.
+    early = overlapping(weight, *(x for x in (norm, routed and routed.logits) if x is not None))
     if gate is not None and gate.stride(2) != 1:
-        gate = gate.contiguous()
+        gate, early = gate.contiguous(), {"OVERLAP": False}
     given, norm_or = o if gate is None else gate, o if norm is None else norm.contiguous()
     BV, BN = power_of_2(V), rows_at_once(HV * V)
     meta = {"HV": HV, "V": V, "TOP_K": top_k, "SHARED": int(shared), "WEIGHT": norm is not None}
     meta |= {"ACT": 0 if gate is None else ACTIVATIONS[activation], "BV": BV, "BM": power_of_2(M)}
-    early = overlapping(weight, norm_or)
     given_at = given.stride(0), given.stride(1)
     if rows == 1:
         y = weight.new_empty(1, N)
@@ -203,18 +204,19 @@ def run_read_out_step(
         )  # fmt: skip
         return y[None]
     heads = cdiv(HV, max(1, MULTIPROCESSORS // cdiv(N, WIDE)))
-    BR, meta["BV"] = max(16, power_of_2(rows)), max(16, BV)
-    if 1 < rows <= FEW and BR * heads * meta["BV"] <= MOST:
+    BR, wide = max(16, power_of_2(rows)), max(16, BV)
+    # Of float32 both are there in two parts.
+    held = (BR + WIDE) * wide * weight.element_size() * (2 if weight.element_size() > 2 else 1)
+    if rows <= FEW and BR * heads * wide <= MOST and held <= shared_memory():
         y = weight.new_empty(cdiv(HV, heads), rows, N, dtype=torch.float32)
         _read_out_rows[(cdiv(N, WIDE), len(y))](
             o, logits, given, norm_or, weight.contiguous(), y, slots, seen, rows, N, M, eps,
-            *given_at, HEADS=heads, BR=BR, BN=WIDE, PRECISION="tf32x3", num_warps=8, **meta,
-            **early,
+            *given_at, HEADS=heads, BR=BR, BN=WIDE, PRECISION="tf32x3", num_warps=8,
+            **meta | {"BV": wide}, **early,
         )  # fmt: skip
         return y
     y, BH = weight.new_empty(rows, HV, V), min(power_of_2(HV), max(1, 1024 // BV))
     if rows:
-        meta["BV"] = BV
         _combine_step[(rows, cdiv(HV, BH))](
             o, logits, given, norm_or, y, slots, seen, rows, M, eps, *given_at,
             BH=BH, num_warps=4, **meta, **early,

@@ -13,7 +13,7 @@ def begin_step(
     """Vectors of one token a slot, and when they come; they are counted.
 
     Args:
-        tokens: [R] int64.
+        tokens: [R] int64, of the vocabulary; a GPU does not look whether they are.
         slots: [R] int64, none of them twice but -1, which is nobody's: then the last slot must be.
         embeddings: [vocab, D].
         seen: [S] int64, tokens of each slot before these, contiguous. Changed.
@@ -43,7 +43,8 @@ def begin_step(
 def most_probable(logits: Tensor) -> Tensor:
     """The token [R] of each row's largest logit [R, vocab], the first of several.
 
-    What is no number counts as the largest. Raises ValueError where the logits are no rows.
+    A row that holds what is no number gives where one is, or an infinity. Raises ValueError where
+    the logits are no rows.
     """
     Axes().check("logits", logits, "R vocab")
     if takes_triton("most_probable", "auto", (logits,)):

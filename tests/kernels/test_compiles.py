@@ -4,6 +4,7 @@ No GPU is needed for that, only the compiler that Triton brings. What is generat
 """
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from mom_eval.kernels import (
     Taken,
     TimeStep,
     add_norm,
+    add_norm_linear,
     add_norm_swiglu,
     choose,
     combine,
@@ -244,8 +246,14 @@ def test_steps_of_many_slots_compile_for_hopper(compiler, dtype):
                 y[0].to(dtype), y, torch.ones(D, dtype=dtype), weight.mT[:, :D], eps=1e-5
             )
             few_linear(x, torch.ones(40, D, dtype=dtype))
+        # Loads of a deep product are under way at once, as far as there is room for them.
+        for width, rows in product((2048, 4096), (33, 64)):
+            deep = torch.ones(width, 2048, dtype=dtype)
+            x = torch.ones(rows, 2048, dtype=dtype)
+            add_norm_linear(x, None, torch.ones(2048, dtype=dtype), [deep], eps=1e-5)
+            few_linear(x, deep)
     names = {"_read_out", "_read_out_rows", "_combine_step", "_one_row", "_few_rows", "_add_norm"}
-    assert names | {"_swiglu"} == {key[0] for key in compiler.compiled}
+    assert names | {"_swiglu", "_norm"} == {key[0] for key in compiler.compiled}
     check(compiler.compiled)
 
 

@@ -156,6 +156,18 @@ def test_a_read_out_step_weighs_normalises_and_counts(relative, memories, rows, 
         assert out[0][1].sum() == before[:-1].sum() + counted
 
 
+def test_a_read_out_step_of_half_precision(relative):
+    """Float16, which the interpreter multiplies as it is."""
+    o, gate = torch.randn(2, 4, 3, 20, device=DEVICE).half()
+    weight, norm = (torch.randn(*s, device=DEVICE).half() for s in ((50, 60), (20,)))
+    found, truth = (
+        read_out_step(o.to(t), weight.to(t), norm=norm.to(t), eps=1e-5, gate=gate.to(t)).sum(0)
+        for t in (torch.float16, torch.float64)
+    )
+    assert found.dtype == torch.float32
+    assert relative(found, truth) < 2e-3
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_step_begins_with_vectors_and_times(dtype):
     """Tokens are counted, but those of nobody."""
