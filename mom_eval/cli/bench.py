@@ -172,3 +172,28 @@ def suite(name: str, as_json: bool, out: Path | None, **options: Any) -> None:
     found = bench_suite(name, **options)
     click.echo(in_json(found) if as_json else markdown(found))
     _wrote(write(found, out) if out else [])
+
+
+@bench.command()
+@click.argument("name", metavar="NAME")
+@click.option("--runs", type=int, default=3, show_default=True, help="Processes without kernels.")
+@click.option("--prompt", type=int, default=2000, show_default=True, help="Tokens of the prompt.")
+@DEVICE
+@DTYPE
+@KERNELS
+@ALLOW_PICKLE
+@SEED
+@AS_JSON
+@OUT
+def start(name: str, as_json: bool, out: Path | None, **options: Any) -> None:
+    """From nothing to a first token: fresh processes whose kernels are not compiled yet.
+
+    NAME is as for `mom-eval bench model`.
+    """
+    from mom_eval.evalsuite.bench.start import bench_start
+    from mom_eval.results.bench_start import as_json as in_json
+    from mom_eval.results.bench_start import markdown, write
+
+    found = bench_start(name, **options, say=_say)
+    click.echo(in_json(found) if as_json else markdown(found))
+    _wrote(write(found, out) if out else [])

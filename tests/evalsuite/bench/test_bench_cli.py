@@ -95,6 +95,18 @@ def test_suite(tmp_path):
     assert row["prompt"] == "20"
 
 
+def test_start(tiny_mom, tmp_path):
+    words = ["start", f"mine={tiny_mom}", "--runs", 1, "--prompt", 9, "--device", "cpu"]
+    result = cli(*words, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("## From nothing to a first token: mine\n")
+    rows = rows_of(tmp_path / "start.csv")
+    assert [row["compiled"] for row in rows] == ["False", "True"]
+    assert float(rows[0]["imports_s"]) > float(rows[0]["step_s"]) > 0
+    kept = json.loads((tmp_path / "start.json").read_text("utf-8"))
+    assert " --runs 1 --prompt 9 --device cpu " in kept["command"]
+
+
 def test_a_failed_check_prints_its_table_and_exits_1(monkeypatch, tmp_path):
     from mom_eval.evalsuite.bench import check
 
@@ -135,6 +147,8 @@ WRONG = {
         "--against fla needs a GPU",
     ),
     "questions": (["suite", "mom-tiny", "--questions", "0"], "--questions 0 is too small"),
+    "start": (["start", "mom-tinny", "--runs", "1"], "did you mean mom-tiny"),
+    "runs": (["start", "mom-tiny", "--runs", "0"], "--runs 0 is too small"),
     "tokens": (["suite", "mom-tiny", "--tokens", "0"], "--tokens 0 is too small"),
     "shared": (
         ["suite", "mom-tiny", "--prompt", "9", "--shared", "9"],
