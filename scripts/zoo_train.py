@@ -6,9 +6,9 @@
 
 A model <folder>-<config> (small-gla) is trained into trained/<model>, and its last checkpoint is
 trained/models/<model>; what it says goes to trained/<model>.log. Several share a GPU, with the
-cores parted among them. With `--set rate=1e-3,2e-3` each is trained in several ways, as
-<model>-rate-1e-3. A model whose folder is there already is not trained again, and said to be; exits
-with 1 if a training fails.
+cores parted among them; what they read is made before, once, with all cores. With
+`--set rate=1e-3,2e-3` each is trained in several ways, as <model>-rate-1e-3. A model whose folder
+is there already is not trained again, and said to be; exits with 1 if a training fails.
 """
 
 import itertools
@@ -20,10 +20,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 import torch
+
+from mom_eval.errors import MomEvalError
+from mom_eval.evalsuite.train.config import read
+from mom_eval.tasks.tokens import load_tokens
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,13 +41,16 @@ def main(configs: tuple[Path, ...], out: Path, values: str, at_once: int, gpus: 
     """Train CONFIGS."""
     (out / "models").mkdir(parents=True, exist_ok=True)
     jobs: queue.SimpleQueue[tuple[str, Path]] = queue.SimpleQueue()
+    asked: list[Path] = []
     key, _, some = values.partition("=")
     for value, config in itertools.product(some.split(","), configs):
         name = f"{config.parent.name}-{config.stem}" + (f"-{key}-{value}" if key else "")
-        jobs.put((name, _with(config, key, value, out / f"{name}.toml")))
+        asked.append(_with(config, key, value, out / f"{name}.toml"))
+        jobs.put((name, asked[-1]))
     places = gpus.split(",") if gpus else [str(n) for n in range(torch.cuda.device_count())]
     if not places:
         raise click.ClickException("no GPU is there to train on")
+    _make_documents(asked)
     cores = sorted(os.sched_getaffinity(0))
     count = len(places) * at_once
     failed: list[str] = []
@@ -60,6 +68,24 @@ def main(configs: tuple[Path, ...], out: Path, values: str, at_once: int, gpus: 
             f"not trained: {', '.join(sorted(failed))}; see their .log in {out}, and remove their"
             " folders to train them again"
         )
+
+
+def _make_documents(configs: Iterable[Path]) -> None:
+    """What is kept of a source for all who read it; side by side each would make the same."""
+    begin, made = time.monotonic(), set()
+    try:
+        for config in map(read, configs):
+            tokens = load_tokens(config.tokenizer) if config.tokenizer else None
+            seed, vocab = config.train.seed, config.model.vocab_size
+            for heldout, sources in ((False, config.data), (True, config.heldout)):
+                for source in sources:
+                    key = repr(source), config.tokenizer, seed, heldout
+                    if key not in made:
+                        made.add(key)
+                        source.reader(tokens, vocab, seed, heldout=heldout)
+    except MomEvalError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{len(made)} sources: {time.monotonic() - begin:.0f} s")
 
 
 def _with(config: Path, key: str, value: str, to: Path) -> Path:

@@ -3,6 +3,8 @@
 import pytest
 from click.testing import CliRunner
 
+from mom_eval.evalsuite.train.sources import MqarSource
+from tests.evalsuite.train.conftest import SMALL
 from tests.house.scripts import script
 
 zoo_train = script("zoo_train")
@@ -22,6 +24,7 @@ def configs(tmp_path, monkeypatch):
         return int("bad" in config.name)
 
     monkeypatch.setattr(zoo_train, "_train", train)
+    monkeypatch.setattr(zoo_train, "_make_documents", lambda asked: list(asked))
     monkeypatch.setattr(zoo_train.os, "sched_getaffinity", lambda _: {0})
     for name in ("good", "bad"):
         (folder / f"{name}.toml").write_text("rate = 1\n")
@@ -56,3 +59,28 @@ def test_without_a_gpu_that_is_said(configs, tmp_path, monkeypatch):
     monkeypatch.setattr(zoo_train.torch.cuda, "device_count", lambda: 0)
     result = run(configs[0], "--out", tmp_path / "out")
     assert (result.exit_code, "no GPU is there" in result.output) == (1, True)
+
+
+def test_what_several_read_is_made_once(tmp_path, monkeypatch, capsys):
+    made = []
+
+    def reader(source, tokens, vocab, seed, *, heldout):
+        made.append((source.length, source.pairs, vocab, seed, heldout))
+
+    monkeypatch.setattr(MqarSource, "reader", reader)
+    paths = [tmp_path / f"{name}.toml" for name in "abc"]
+    for path in paths[:2]:
+        path.write_text(SMALL, "utf-8")
+    paths[2].write_text(SMALL.replace("[train]", "[train]\nseed = 1"), "utf-8")
+    zoo_train._make_documents(paths)
+    once = [(16, 2, 40, 0, False), (24, 3, 40, 0, False), (16, 2, 40, 0, True)]
+    assert made == once + [(length, pairs, 40, 1, held) for length, pairs, _, _, held in once]
+    assert capsys.readouterr().out.startswith("6 sources: ")
+
+
+def test_what_cannot_be_read_is_one_sentence(tmp_path):
+    (tmp_path / "bad.toml").write_text("[train]\nsteps = 0\n", "utf-8")
+    result = run(tmp_path / "bad.toml", "--out", tmp_path / "out", "--gpus", "0")
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: ")
+    assert "bad.toml" in result.output
