@@ -22,12 +22,13 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
 
 from mom_eval.errors import MomEvalError
-from mom_eval.evalsuite.train.config import read
+from mom_eval.evalsuite.train.config import Config, read
 from mom_eval.tasks.tokens import load_tokens
 
 
@@ -45,8 +46,10 @@ def main(configs: tuple[Path, ...], out: Path, values: str, at_once: int, gpus: 
     key, _, some = values.partition("=")
     for value, config in itertools.product(some.split(","), configs):
         name = f"{config.parent.name}-{config.stem}" + (f"-{key}-{value}" if key else "")
-        asked.append(_with(config, key, value, out / f"{name}.toml"))
-        jobs.put((name, asked[-1]))
+        path = _with(config, key, value, out / f"{name}.toml")
+        jobs.put((name, path))
+        if not (out / name).exists():
+            asked.append(path)
     places = gpus.split(",") if gpus else [str(n) for n in range(torch.cuda.device_count())]
     if not places:
         raise click.ClickException("no GPU is there to train on")
@@ -73,19 +76,27 @@ def main(configs: tuple[Path, ...], out: Path, values: str, at_once: int, gpus: 
 def _make_documents(configs: Iterable[Path]) -> None:
     """What is kept of a source for all who read it; side by side each would make the same."""
     begin, made = time.monotonic(), set()
-    try:
-        for config in map(read, configs):
-            tokens = load_tokens(config.tokenizer) if config.tokenizer else None
-            seed, vocab = config.train.seed, config.model.vocab_size
-            for heldout, sources in ((False, config.data), (True, config.heldout)):
-                for source in sources:
-                    key = repr(source), config.tokenizer, seed, heldout
-                    if key not in made:
-                        made.add(key)
-                        source.reader(tokens, vocab, seed, heldout=heldout)
-    except MomEvalError as error:
-        raise click.ClickException(str(error)) from error
-    click.echo(f"{len(made)} sources: {time.monotonic() - begin:.0f} s")
+    for path in configs:
+        try:
+            _make_documents_of(read(path), made)
+        except MomEvalError as error:
+            # Its own training fails, and no other does.
+            click.echo(f"{path.stem}: {error}")
+    click.echo(f"{len(made)} sources read in {time.monotonic() - begin:.0f} s")
+
+
+def _make_documents_of(config: Config, made: set[Any]) -> None:
+    """But for those that are `made`."""
+    if config.model is None:
+        return  # It goes on with a checkpoint, whose tokenizer it reads then.
+    tokens = load_tokens(config.tokenizer) if config.tokenizer else None
+    seed, vocab = config.train.seed, config.model.vocab_size
+    for heldout, sources in ((False, config.data), (True, config.heldout)):
+        for source in sources:
+            key = repr(source), config.tokenizer, seed, heldout
+            if key not in made:
+                made.add(key)
+                source.reader(tokens, vocab, seed, heldout=heldout)
 
 
 def _with(config: Path, key: str, value: str, to: Path) -> Path:

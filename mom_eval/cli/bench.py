@@ -184,11 +184,13 @@ def suite(name: str, as_json: bool, out: Path | None, **options: Any) -> None:
 @ALLOW_PICKLE
 @SEED
 @AS_JSON
-@OUT
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Also write Markdown, CSV and JSON there."
+)
 def start(name: str, as_json: bool, out: Path | None, **options: Any) -> None:
     """From nothing to a first token: fresh processes whose kernels are not compiled yet.
 
-    NAME is as for `mom-eval bench model`.
+    NAME is as for `mom-eval bench model`, which also looks whether it is right.
     """
     from mom_eval.evalsuite.bench.start import bench_start
     from mom_eval.results.bench_start import as_json as in_json

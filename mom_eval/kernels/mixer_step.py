@@ -124,7 +124,7 @@ def conv_delta_step(
     """`short_conv` of q, k and v, unit vectors of q and k, and `gated_delta`, for one token a slot.
 
     On a GPU an ordinary launch, or a kernel that waits before it lets go, lies between this and
-    what last changed what lies in slots, slots or times: read early, see docs/decisions/0015.
+    what last changed slots, times or what lies in them: read early (docs/decisions/0015).
 
     Args:
         q: columns [R, H K], a row a slot.

@@ -207,7 +207,7 @@ def run_read_out_step(
     BR, wide = max(16, power_of_2(rows)), max(16, BV)
     # Of float32 both are there in two parts.
     held = (BR + WIDE) * wide * weight.element_size() * (2 if weight.element_size() > 2 else 1)
-    if rows <= FEW and BR * heads * wide <= MOST and held <= shared_memory():
+    if 0 < rows <= FEW and BR * heads * wide <= MOST and held <= shared_memory():
         y = weight.new_empty(cdiv(HV, heads), rows, N, dtype=torch.float32)
         _read_out_rows[(cdiv(N, WIDE), len(y))](
             o, logits, given, norm_or, weight.contiguous(), y, slots, seen, rows, N, M, eps,

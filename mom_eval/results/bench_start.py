@@ -19,7 +19,7 @@ PHASES: Final = {
 }
 """Name -> what a process does then."""
 _BEFORE: Final = ("imports_s", "device_s")
-"""What comes before anything of ours."""
+"""What comes before a model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,14 @@ def markdown(start: Start) -> str:
             f"## From nothing to a first token: {escaped(start.label)}",
             escaped(", ".join(details)),
             f"One prompt of {start.prompt:,} random tokens, and a token behind it.",
-            grid(head, lines) + "\n",
+            grid(head, lines),
+            "- From the context on: without Python's start, imports and the device's context."
+            + (
+                ""
+                if about["compiles"]
+                else "\n- Nothing is compiled here: no kernels of Triton run."
+            )
+            + "\n",
         )
     )
 

@@ -75,12 +75,24 @@ def test_what_several_read_is_made_once(tmp_path, monkeypatch, capsys):
     zoo_train._make_documents(paths)
     once = [(16, 2, 40, 0, False), (24, 3, 40, 0, False), (16, 2, 40, 0, True)]
     assert made == once + [(length, pairs, 40, 1, held) for length, pairs, _, _, held in once]
-    assert capsys.readouterr().out.startswith("6 sources: ")
+    assert capsys.readouterr().out.startswith("6 sources read in ")
 
 
-def test_what_cannot_be_read_is_one_sentence(tmp_path):
+def test_a_config_that_cannot_be_read_keeps_no_other_from_training(tmp_path, capsys):
+    """Nor does one that goes on with a checkpoint, whose tokenizer is not known yet."""
     (tmp_path / "bad.toml").write_text("[train]\nsteps = 0\n", "utf-8")
-    result = run(tmp_path / "bad.toml", "--out", tmp_path / "out", "--gpus", "0")
-    assert result.exit_code == 1
-    assert result.output.startswith("Error: ")
-    assert "bad.toml" in result.output
+    begin, end = SMALL.index("[model]"), SMALL.index("[train]")
+    (tmp_path / "on.toml").write_text(f'start = "ckpt"\n{SMALL[:begin]}{SMALL[end:]}', "utf-8")
+    (tmp_path / "good.toml").write_text(SMALL, "utf-8")
+    zoo_train._make_documents(tmp_path / f"{name}.toml" for name in ("bad", "on", "good"))
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith("bad: ")
+    assert last.startswith("3 sources read in ")
+
+
+def test_nothing_is_made_for_what_is_trained_already(configs, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(zoo_train, "_make_documents", asked.extend)
+    (tmp_path / "out" / "small-good").mkdir(parents=True)
+    run(*configs, "--out", tmp_path / "out", "--gpus", "0")
+    assert [path.stem for path in asked] == ["small-bad"]

@@ -257,6 +257,15 @@ def test_steps_of_many_slots_compile_for_hopper(compiler, dtype):
     check(compiler.compiled)
 
 
+def test_wide_heads_that_find_no_room_are_read_out_apart(compiler):
+    """Of float32 two parts of each operand are in shared memory."""
+    o, weight = torch.ones(32, 2, 512), torch.ones(64, 1024)
+    with torch.inference_mode(), unlaunched():
+        read_out_step(o, weight, norm=None, eps=1e-5)
+    assert {key[0] for key in compiler.compiled} == {"_combine_step", "_few_rows"}
+    check(compiler.compiled)
+
+
 class Driver:
     """Of a Hopper GPU that is not there: remembers what was asked to be launched."""
 

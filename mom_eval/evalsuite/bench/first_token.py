@@ -2,7 +2,7 @@
 
     python -m mom_eval.evalsuite.bench.first_token '{"name": "mom-tiny", "spawned": 1.7e9, ...}'
 
-Prints the seconds of each phase as JSON, or what a user can mend.
+Prints the label and the seconds of each phase as JSON, or what a user can mend.
 """
 
 import json
@@ -26,8 +26,8 @@ from mom_eval.results.bench_start import PHASES
 @torch.inference_mode()
 def phases(
     name: str, spawned: float, prompt: int, *, allow_pickle: bool, **how: Any
-) -> dict[str, float]:
-    """Seconds of each of `PHASES`, the first from the moment `spawned` (Unix time) on.
+) -> tuple[str, dict[str, float]]:
+    """The model's label, and seconds of each of `PHASES`, from `spawned` (Unix time) on.
 
     Raises MomEvalError where the model or the device is not there.
     """
@@ -36,7 +36,7 @@ def phases(
     torch.zeros(1, device=machine.device)
     machine.wait()
     ends.append(time.time())
-    _, lm = model(name, machine, allow_pickle=allow_pickle)
+    label, lm = model(name, machine, allow_pickle=allow_pickle)
     machine.wait()
     ends.append(time.time())
     tokens = torch.randint(
@@ -50,13 +50,14 @@ def phases(
     decoder.step({0: token})
     ends.append(time.time())
     spent = (end - begin for begin, end in pairwise(ends))
-    return dict(zip(PHASES, spent, strict=True))
+    return label, dict(zip(PHASES, spent, strict=True))
 
 
 def main() -> None:
     """As the module says."""
     try:
-        found: dict[str, Any] = phases(**json.loads(sys.argv[1]))
+        label, spent = phases(**json.loads(sys.argv[1]))
+        found: dict[str, Any] = {"label": label, "phases": spent}
     except MomEvalError as error:
         found = {"error": str(error)}
     click.echo(json.dumps(found))

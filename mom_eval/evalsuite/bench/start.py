@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -57,20 +58,21 @@ def bench_start(
     with tempfile.TemporaryDirectory() as folder:
         caches = [str(Path(folder) / str(number)) for number in range(runs)]
         for number, cache in enumerate(caches, 1):
-            cold.append(_process(asked, cache))
+            label, spent = _process(asked, cache)
+            cold.append(spent)
             say(f"process {number} of {runs}: {seconds_text(sum(cold[-1].values()))} s")
-        warm = _process(asked, caches[-1])
+        label, warm = _process(asked, caches[-1])
     say(f"with the kernels of the last: {seconds_text(sum(warm.values()))} s")
     about = {
         "command": command("start", [name], machine, runs=runs, prompt=prompt),
         "random_weights": name in PRESETS,
     }
-    about |= machine.about()
-    return Start(label=name.partition("=")[0], prompt=prompt, cold=cold, warm=warm, about=about)
+    about |= {"compiles": machine.triton} | machine.about()
+    return Start(label=label, prompt=prompt, cold=cold, warm=warm, about=about)
 
 
-def _process(asked: dict[str, Any], cache: str) -> dict[str, float]:
-    """The phases of a fresh process whose kernels are kept in a folder."""
+def _process(asked: dict[str, Any], cache: str) -> tuple[str, dict[str, float]]:
+    """The model's label, and the phases of a fresh process whose kernels are kept in a folder."""
     words = [sys.executable, "-m", "mom_eval.evalsuite.bench.first_token"]
     words.append(json.dumps(asked | {"spawned": time.time()}))
     done = subprocess.run(
@@ -80,10 +82,13 @@ def _process(asked: dict[str, Any], cache: str) -> dict[str, float]:
         text=True,
         check=False,
     )
+    if done.returncode < 0:
+        name = signal.Signals(-done.returncode).name
+        raise SettingError(f"a fresh process was ended by {name}; was memory short?")
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise SettingError(f"a fresh process failed, exit {done.returncode}: {said}")
     found = json.loads(done.stdout.splitlines()[-1])
     if "error" in found:
         raise SettingError(found["error"])
-    return found
+    return found["label"], found["phases"]

@@ -14,7 +14,7 @@ def test_each_process_has_an_empty_cache_but_the_last(monkeypatch):
 
     def process(asked, cache):
         seen.append(cache)
-        return dict.fromkeys(PHASES, float(len(seen)))
+        return "mom-tiny", dict.fromkeys(PHASES, float(len(seen)))
 
     monkeypatch.setattr(start, "_process", process)
     found = start.bench_start("mom-tiny", runs=3, device="cpu")
@@ -28,6 +28,13 @@ def test_a_process_keeps_its_kernels_where_it_is_told(monkeypatch, tmp_path):
     show = "import os, sys; sys.exit(os.environ['TRITON_CACHE_DIR'])"
     monkeypatch.setattr(sys, "executable", _script(tmp_path, show))
     with pytest.raises(SettingError, match="a fresh process failed, exit 1: /a/cache"):
+        start._process({}, "/a/cache")
+
+
+def test_a_process_that_is_killed_is_named(monkeypatch, tmp_path):
+    kill = "import os; os.kill(os.getpid(), 9)"
+    monkeypatch.setattr(sys, "executable", _script(tmp_path, kill))
+    with pytest.raises(SettingError, match="ended by SIGKILL; was memory short"):
         start._process({}, "/a/cache")
 
 
@@ -46,6 +53,7 @@ def test_the_table_has_medians_and_sums():
         "dtype": "bfloat16",
         "kernels": "auto",
         "random_weights": True,
+        "compiles": True,
         "versions": {"torch": "2.11", "triton": "3.6"},
     }
     given = Start(
