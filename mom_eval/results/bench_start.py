@@ -58,6 +58,9 @@ def markdown(start: Start) -> str:
         _line(start, [name for name in PHASES if name not in _BEFORE], "from the context on"),
         _line(start, list(PHASES), "all"),
     ]
+    notes = ["- From the context on: without Python's start, imports and the device's context."]
+    if not about["compiles"]:
+        notes.append("- Nothing is compiled here: no kernels of Triton run.")
     head = ["Seconds", f"No kernels, median of {len(start.cold)}", "Least", "Most", "With them"]
     return "\n\n".join(
         (
@@ -65,13 +68,7 @@ def markdown(start: Start) -> str:
             escaped(", ".join(details)),
             f"One prompt of {start.prompt:,} random tokens, and a token behind it.",
             grid(head, lines),
-            "- From the context on: without Python's start, imports and the device's context."
-            + (
-                ""
-                if about["compiles"]
-                else "\n- Nothing is compiled here: no kernels of Triton run."
-            )
-            + "\n",
+            "\n".join(notes) + "\n",
         )
     )
 
