@@ -184,11 +184,13 @@ def run_read_out_step(
     """`read_out_step` of what it has checked."""
     (rows, HV, V), N, o = o.shape, weight.shape[0], o.contiguous()
     logits, slots, seen, top_k, shared, M = o, o, o, 0, False, 1
+    read_early = [weight] if norm is None else [weight, norm]
     if routed is not None:
+        read_early.append(routed.logits)
         logits, slots, seen = routed.logits.contiguous(), routed.slots.contiguous(), routed.seen
         (rows, M), top_k, shared = logits.shape, routed.top_k, routed.shared
     # What is copied just before cannot be read early.
-    early = overlapping(weight, *(x for x in (norm, routed and routed.logits) if x is not None))
+    early = overlapping(*read_early)
     if gate is not None and gate.stride(2) != 1:
         gate, early = gate.contiguous(), {"OVERLAP": False}
     given, norm_or = o if gate is None else gate, o if norm is None else norm.contiguous()

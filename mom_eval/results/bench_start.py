@@ -34,7 +34,7 @@ class Start:
     warm: dict[str, float]
     """Of one more, with the kernels of the last."""
     about: dict[str, Any]
-    """device, dtype, kernels, seed, versions, command."""
+    """device, dtype, kernels, seed, versions, command; are weights random, are kernels compiled?"""
 
 
 def seconds_text(seconds: float) -> str:

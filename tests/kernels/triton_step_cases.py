@@ -188,7 +188,7 @@ def test_a_step_begins_with_vectors_and_times(dtype):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("vocabulary", [1, 300, 20_000])
 def test_the_most_probable_token_is_the_first_of_the_largest(vocabulary, dtype):
-    """Of 20,000 in several blocks. What is no number is the largest, as torch has it."""
+    """Of 20,000 in several blocks. What is no number counts as an infinity."""
     logits = torch.randn(6, vocabulary, device=DEVICE).to(dtype)
     logits[1, vocabulary // 2 :] = 9
     logits[2, -1] = float("nan")

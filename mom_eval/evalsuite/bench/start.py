@@ -58,16 +58,16 @@ def bench_start(
     with tempfile.TemporaryDirectory() as folder:
         caches = [str(Path(folder) / str(number)) for number in range(runs)]
         for number, cache in enumerate(caches, 1):
-            label, spent = _process(asked, cache)
+            _, spent = _process(asked, cache)
             cold.append(spent)
-            say(f"process {number} of {runs}: {seconds_text(sum(cold[-1].values()))} s")
+            say(f"process {number} of {runs}: {seconds_text(sum(spent.values()))} s")
         label, warm = _process(asked, caches[-1])
     say(f"with the kernels of the last: {seconds_text(sum(warm.values()))} s")
-    about = {
+    about = machine.about() | {
         "command": command("start", [name], machine, runs=runs, prompt=prompt),
         "random_weights": name in PRESETS,
+        "compiles": machine.triton,
     }
-    about |= {"compiles": machine.triton} | machine.about()
     return Start(label=label, prompt=prompt, cold=cold, warm=warm, about=about)
 
 
