@@ -86,7 +86,7 @@ class OwnModel:
             rows: how many at once; None: as many as there is room for.
             count: is added to.
         """
-        ends = [len(one.prompt) + one.tokens for one in writes]
+        ends = (one.end for one in writes)
         longest = max([*ends, *(len(one.prompt) for one in scores)], default=0)
         limits = Limits.within(self.room, self._state_bytes(longest), rows)
         return Answering(self.module, writes, scores, limits, self.finish, count)

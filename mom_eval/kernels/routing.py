@@ -3,7 +3,7 @@
 Routing sorts nothing and pads nothing. A token's row among those of its memory is the number of
 choices of that memory before it, so memories lie one after another, in each the sequences, in each
 the tokens in time order: segment m N + n holds what sequence n sent to memory m. Apart from what is
-said of `memories` in `route` and of `grouped_linear`, nothing here waits for a GPU.
+said of `memories` in `route` and of torch in `grouped_linear`, nothing here waits for a GPU.
 """
 
 from typing import NamedTuple
@@ -178,7 +178,7 @@ def dispatch(
         rows = run_dispatch(memories, num_memories, segments, shared)
         if launching():
             return rows
-        # The sizes of memories go to the host where there is no grouped product: not zeros then.
+        # Where groups are multiplied in turn their sizes go to the host: not zeros then.
     top_k, choices = memories.shape[1], memories.flatten()
     hits = choices == torch.arange(num_memories, device=memories.device)[:, None]
     # How many of the choices before each one, and before the end, were of each memory.
@@ -258,21 +258,29 @@ def check_rows(y: Tensor, weights: Tensor, rows: Rows | None, onto: Tensor | Non
 def grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
     """Each row times the weight of its group: x [R, D], weight [M, O, D], ends [M] -> [R, O].
 
-    Group m is the rows `ends[m - 1]` to `ends[m]`. One grouped product on a GPU in bfloat16 where D
-    and O fill its 16-byte strides; else a product a group, which waits for the device. Raises
-    ValueError on shapes that do not fit, naming the axis.
+    Group m is the rows `ends[m - 1]` to `ends[m]`, which may be none; `ends[M - 1]` is R, which is
+    not checked. In bfloat16 where D and O fill 16-byte strides it is torch's grouped product on a
+    GPU; else a Triton kernel, whose float32 is products in tf32, thrice. Where neither runs it is a
+    product a group in torch, which waits for the device.
+    Raises ValueError on shapes that do not fit, naming the axis.
     """
     axes = Axes()
     axes.check("x", x, "R D")
     axes.check("weight", weight, "M O D")
     axes.check("ends", ends, "M")
-    aligned = axes["D"] % 8 == axes["O"] % 8 == 0
-    if x.is_cuda and x.dtype == torch.bfloat16 and aligned:
-        y = F.grouped_mm(_on_16_bytes(x), weight.mT, offs=ends)
-        if y.requires_grad:
-            # Its gradient refuses strides of zero, which those of a sum have.
-            y.register_hook(Tensor.contiguous)
-        return y
+    if x.dtype == torch.bfloat16 and axes["D"] % 8 == axes["O"] % 8 == 0:
+        if x.is_cuda:
+            y = F.grouped_mm(_on_16_bytes(x), weight.mT, offs=ends)
+            if y.requires_grad:
+                # Its gradient refuses strides of zero, which those of a sum have.
+                y.register_hook(Tensor.contiguous)
+            return y
+    elif x.dtype == weight.dtype and takes_triton(
+        "grouped_linear", "auto", (x, weight), backward=True
+    ):
+        from mom_eval.kernels.grouped_backward import differentiable_grouped_linear
+
+        return differentiable_grouped_linear(x, weight, ends)
     sizes = ends.diff(prepend=ends.new_zeros(1)).tolist()
     return torch.cat([F.linear(*group) for group in zip(x.split(sizes), weight, strict=True)])
 

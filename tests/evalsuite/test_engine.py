@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from mom_eval.evalsuite.engine import slots
 from mom_eval.evalsuite.engine.answering import Answering, Score, Write
 from mom_eval.evalsuite.engine.count import TokenCount
 from mom_eval.evalsuite.engine.limits import ROOM, Limits, Room, StateBytes, room_of
 from mom_eval.evalsuite.engine.packed import read
 from mom_eval.evalsuite.memory import OutOfMemory
 from mom_eval.evalsuite.own_model import OwnModel
+from mom_eval.models.decoder import Decoder
 from tests.models.shapes import CASES, new_model
 
 FAMILIES = [name for name in CASES if name.endswith(("-1", "-4"))] + ["hybrid", "transformer"]
@@ -71,7 +73,8 @@ class Asked:
         self.ids, self.sizes, self.held, self.count = {}, [], [], TokenCount()
         self.places = {id(write): place for place, write in enumerate(writes)}
         self.model, self.limits = model, limits
-        longest = max(len(write.prompt) + write.tokens for write in writes)
+        # A text's last token is read before it is seen to be the last, and so is what comes next.
+        longest = max(len(write.prompt) + write.tokens + 1 for write in writes)
         # One more for rows that are nobody's.
         self.states = (limits.slots + 1) * StateBytes(model.module)(longest)
         self.answering = Answering(model.module, writes, scores, limits, self.finish, self.count)
@@ -160,6 +163,39 @@ def test_limits_change_no_answer(name):
         }
         assert max(asked.sizes) <= limits.tokens
     assert wide.count.read < asked.count.read < asked.count.unshared
+
+
+class AsOnAGPU(Decoder):
+    """Reads when a step is begun, behind texts that have ended too."""
+
+    ahead = True
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.told = []
+
+    def begin(self, tokens):
+        assert len(self.told) < 2
+        super().begin(tokens)
+        super().end(tokens)
+        self.told.append(self._tokens.tolist())
+
+    def end(self, slots):
+        told = self.told.pop(0)
+        return {slot: told[slot] for slot in slots}
+
+
+@pytest.mark.parametrize("name", ["gated_deltanet-4", "hybrid", "transformer"])
+def test_a_step_ahead_changes_no_answer(name, monkeypatch):
+    model = OwnModel(new_model(CASES[name]), Letters(), False)
+    writes, scores = questions(60)
+    plain = Asked(model, writes, scores, Limits(5, 500, 1 << 20))
+    monkeypatch.setattr(slots, "Decoder", AsOnAGPU)
+    ahead = Asked(model, writes, scores, Limits(5, 500, 1 << 20))
+    assert (ahead.texts, ahead.ids, ahead.count) == (plain.texts, plain.ids, plain.count)
+    # Every text was read behind, and nothing that was begun is left.
+    assert sum(ahead.sizes) > sum(plain.sizes)
+    assert ahead.answering.slots._decoder.told == []
 
 
 @pytest.mark.parametrize("name", ["mamba2-1", "gsa-4", "hybrid", "transformer"])

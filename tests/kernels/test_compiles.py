@@ -25,6 +25,7 @@ from mom_eval.kernels import (
     delta_gates,
     dispatch,
     few_linear,
+    grouped_linear,
     l2_norm,
     preferring,
     read_out_step,
@@ -54,6 +55,7 @@ WIDE = [
 ]
 TYPES = {
     torch.float32: "fp32",
+    torch.float16: "fp16",
     torch.bfloat16: "bf16",
     torch.int64: "i64",
     torch.int32: "i32",
@@ -207,6 +209,22 @@ def test_gradients_around_the_recurrence_compile_for_hopper(compiler, dtype):
     names = {"grad_norm", "grad_add_norm", "grad_combine", "grad_combine_norm", "sum_rows"}
     names |= {"grad_route", "_grad_swiglu", "_grad_delta_gates"}
     assert names <= {key[0] for key in compiler.compiled}
+    check(compiler.compiled)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_grouped_products_compile_for_hopper(dtype, compiler):
+    """Of widths that 16 divides, 4 and nothing, and of one, a constant then; read as columns."""
+    widths = [(132, 128), (2052, 1024), (1, 20), (20, 1)]
+    # In bfloat16 such a product is torch's.
+    widths += [] if dtype == torch.bfloat16 else [(256, 128)]
+    ends = torch.tensor([9, 9, 40, 300], dtype=torch.int32)
+    with unlaunched():
+        for N, D in widths:
+            x = torch.ones(300, D + 1, dtype=dtype, requires_grad=True)
+            weight = torch.ones(4, N, D, dtype=dtype, requires_grad=True)
+            grouped_linear(x[:, :D], weight, ends).sum().backward()
+    assert {"_grouped", "_grad_weight"} == {key[0] for key in compiler.compiled}
     check(compiler.compiled)
 
 

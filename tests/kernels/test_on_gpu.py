@@ -26,6 +26,7 @@ from mom_eval.models.decoder import Decoder
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 EXACT = 1e-5
+TYPES = [torch.float32, torch.float16, torch.bfloat16]
 
 
 @contextmanager
@@ -71,10 +72,11 @@ def test_routing_and_convolution_do_not_wait():
     assert logits.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("dtype", TYPES)
 @pytest.mark.parametrize("name", ["mom-1m", "gated-deltanet-1m"])
-def test_a_model_reads_and_decodes_without_waiting(name):
+def test_a_model_reads_and_decodes_without_waiting(name, dtype):
     """A whole call from an earlier state, with a sequence's last tokens or others asked for."""
-    lm = cast(LM(PRESETS[name]).cuda(), torch.bfloat16)
+    lm = cast(LM(PRESETS[name]).cuda(), dtype)
     lm.reset_parameters()
     slots = torch.arange(2, device="cuda")
     with torch.inference_mode():
@@ -91,9 +93,39 @@ def test_a_model_reads_and_decodes_without_waiting(name):
             decoder.push(tokens[:2], slots)
 
 
-def test_gradients_in_triton_do_not_wait():
+@pytest.mark.parametrize("name", ["mom-1m", "gated-deltanet-1m"])
+def test_steps_begun_ahead_are_those_begun_one_by_one(name):
+    """Twenty tokens in two slots, of which one is filled anew while a step is under way."""
+    lm = cast(LM(PRESETS[name]).cuda(), torch.bfloat16)
+    lm.reset_parameters()
+    with torch.inference_mode():
+        tokens, ends = (torch.tensor(x, device="cuda") for x in ([1, 2, 3, 4, 5], [0, 2, 5]))
+        state = lm(tokens, ends).state
+    plain, ahead = (Decoder(lm, 3, capacity=32) for _ in "pa")
+    for decoder in (plain, ahead):
+        decoder.write([0, 2], state)
+    expected, found, last = [], [], {0: 7, 2: 8}
+    for step in range(20):
+        if step == 10:
+            plain.write([2], state[:1])
+            last[2] = 9
+        last = plain.step(last)
+        expected.append(last)
+    ahead.begin({0: 7, 2: 8})
+    for step in range(20):
+        if step == 9:
+            # Step 9 is under way for what the slot held before.
+            ahead.write([2], state[:1])
+        ahead.begin({0: None, 2: 9 if step == 9 else None})
+        found.append(ahead.end((0, 2)))
+    ahead.end(())
+    assert found == expected
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_gradients_in_triton_do_not_wait(dtype):
     x, weight, norm = (
-        torch.randn(*s, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+        torch.randn(*s, device="cuda", dtype=dtype, requires_grad=True)
         for s in ((50, 16), (4, 24, 16), (24,))
     )
     by = torch.randn(4, 16, device="cuda", requires_grad=True)
@@ -110,16 +142,17 @@ def test_gradients_in_triton_do_not_wait():
         assert leaf.grad.isfinite().all()
 
 
-@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 6e-3)])
+@pytest.mark.parametrize(("dtype", "bound"), zip(TYPES, (1e-5, 1e-3, 6e-3), strict=True))
 @pytest.mark.parametrize("width", [24, 20])
 def test_grouped_products(relative, dtype, bound, width):
-    """The width of 20 fills no 16 bytes in bfloat16, and goes the other way."""
+    """The width of 20 fills no 16 bytes in bfloat16, and goes the way of other types."""
     x = torch.randn(50, 16, dtype=dtype).cuda().requires_grad_()
     weight = torch.randn(4, width, 16, dtype=dtype).cuda().requires_grad_()
     ends = torch.tensor([7, 7, 49, 50], dtype=torch.int32).cuda()
-    y = grouped_linear(x, weight, ends)
-    # A sum's gradient has strides of zero.
-    y.sum().backward()
+    with no_waiting():
+        y = grouped_linear(x, weight, ends)
+        # A sum's gradient has strides of zero.
+        y.sum().backward()
     wide = [t.detach().cpu().double().requires_grad_() for t in (x, weight)]
     truth = grouped_linear(*wide, ends.cpu())
     truth.sum().backward()

@@ -36,6 +36,22 @@ def test_slots_give_what_a_call_gives(model: LM):
         assert_states_alike(decoder.read([place]), state, EXACT)
 
 
+def test_steps_begun_ahead_are_those_begun_one_by_one(model: LM):
+    """Three of two slots each, the last behind what is not looked at before."""
+    state = run(model, sequences(6, 6)).state
+    plain, ahead = (Decoder(model, 3, capacity=9) for _ in "pa")
+    for decoder in (plain, ahead):
+        decoder.write([0, 2], state)
+    expected, found, last = [], [], {0: 7, 2: 8}
+    ahead.begin(last)
+    for _ in range(2):
+        ahead.begin({0: None, 2: None})
+        found.append(ahead.end((0, 2)))
+        last = plain.step(last)
+        expected.append(last)
+    assert [*found, ahead.end((0, 2))] == [*expected, plain.step(last)]
+
+
 def test_rows_of_nobody_change_no_slot(model: LM):
     prefix, state = sequences(6, 6), model.empty_state(4)
     filled = run(model, prefix).state

@@ -23,6 +23,12 @@ class Write(NamedTuple):
     stops: tuple[str, ...]
     """It ends before the first of these."""
 
+    @property
+    def end(self) -> int:
+        """Tokens that a slot holds of it, at most."""
+        # One more: a GPU has read on before the host sees that the text has ended.
+        return len(self.prompt) + self.tokens + 1
+
 
 class Score(NamedTuple):
     """A text to be scored behind a prompt."""
@@ -67,7 +73,7 @@ class Answering:
         # A slot is given only where a quarter is free: single prompts would be read one by one.
         slots = max(1, min(limits.slots, len(writes)))
         self._enough = max(1, slots // 4)
-        longest = max((len(write.prompt) + write.tokens for write in writes), default=0)
+        longest = max((write.end for write in writes), default=0)
         self.slots = Slots(lm, slots, longest, lambda place, ids: finish(writes[place], ids))
         roots = build([one.prompt for one in (*writes, *scores)])
         self.largest = 0
@@ -84,9 +90,10 @@ class Answering:
             if self.walk and self.slots.free >= self._enough:
                 yield from self._read()
                 continue
-            self._count.written += self.slots.active
+            before = self.slots.written
             with at_once(self._in_flight()):
                 written = self.slots.step()
+            self._count.written += self.slots.written - before
             if written:
                 yield Part(written, {})
 

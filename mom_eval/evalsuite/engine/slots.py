@@ -18,7 +18,7 @@ class Slot:
     going: list[int]
     """Its texts that have not ended: greedy decoding writes the same for all of them."""
     next: int
-    """The token to be written next."""
+    """The token to be written next, where the step that gave it has ended."""
     tokens: list[int] = field(default_factory=list)
 
 
@@ -30,6 +30,10 @@ class Slots:
         self._lm, self._count, self._capacity, self._finish = lm, count, capacity, finish
         self._slots: dict[int, Slot] = {}
         self._decoder: Decoder | None = None
+        self._begun: set[int] | None = None
+        """Slots of a step that was begun and not looked at, and are taken by the same prompts."""
+        self.written = 0
+        """Tokens so far."""
 
     @property
     def active(self) -> int:
@@ -55,14 +59,26 @@ class Slots:
             self._slots[place] = Slot(list(some), token)
 
     def step(self) -> dict[int, str]:
-        """Write one token in every slot; the texts that end with it."""
+        """Write one token in every slot; the texts that end with it.
+
+        A GPU is a step ahead: it reads on behind every text while the host sees which of them end,
+        so slots that were filled since the last step are written in by the next.
+        """
         out: dict[int, str] = {}
         decoder = self._decoder
         if decoder is None:
             return out
-        # A GPU reads on behind every text while the host sees which of them end.
-        decoder.begin({place: slot.next for place, slot in self._slots.items()})
-        for place, slot in list(self._slots.items()):
+        ahead, reading = self._begun or set(), set(self._slots)
+        decoder.begin(
+            {place: None if place in ahead else slot.next for place, slot in self._slots.items()}
+        )
+        # What is looked at now, and what is for the next time.
+        last, self._begun = (self._begun, reading) if decoder.ahead else (reading, None)
+        if last is None:
+            return out
+        self.written += len(last)
+        for place in sorted(last):
+            slot = self._slots[place]
             slot.tokens.append(slot.next)
             for text in list(slot.going):
                 ended = self._finish(text, slot.tokens)
@@ -71,6 +87,12 @@ class Slots:
                     slot.going.remove(text)
             if not slot.going:
                 del self._slots[place]
-        for place, token in decoder.end(self._slots).items():
+        for place, token in decoder.end(sorted(last & self._slots.keys())).items():
             self._slots[place].next = token
+        if self._begun is not None:
+            self._begun &= self._slots.keys()
+            if not self._slots:
+                # What was begun is for nobody.
+                decoder.end(())
+                self._begun = None
         return out
