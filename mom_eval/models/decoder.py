@@ -7,7 +7,6 @@ step gives is on the GPU before the host sees it, so the next one may begin with
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -18,15 +17,6 @@ from mom_eval.models.late_states import read_slots, with_late
 from mom_eval.models.lm import LM
 from mom_eval.models.memory import LATE
 from mom_eval.models.state import ATTENTION, State
-
-
-@dataclass(frozen=True, eq=False)
-class _Turn:
-    """A step as a graph, and where the host finds what it gave once it has ended."""
-
-    graph: torch.cuda.CUDAGraph
-    told: Tensor
-    ended: torch.cuda.Event
 
 
 class Decoder:
@@ -44,8 +34,11 @@ class Decoder:
         # A graph's rows: slot i is row i, or nobody is.
         self._rows = torch.full_like(self._tokens, -1)
         self._active: set[int] = set()
-        self._turns: list[_Turn] = []
-        self._begun: deque[_Turn] = deque()
+        self._graph: torch.cuda.CUDAGraph | None = None
+        # Where the host finds what a step gave, in turn: of two steps that were begun each its own.
+        self._told = [torch.zeros(slots, dtype=torch.int64, pin_memory=self._gpu) for _ in "ab"]
+        self._ended = [torch.cuda.Event() for _ in self._told] if self._gpu else []
+        self._begun: deque[int] = deque()
 
     @property
     def ahead(self) -> bool:
@@ -75,11 +68,13 @@ class Decoder:
         self.begin(tokens)
         return self.end(tokens)
 
+    @torch.inference_mode()
     def begin(self, tokens: Mapping[int, int | None]) -> None:
         """Have a GPU begin a step, which reads one more token in some slots.
 
-        Slot -> token, or None: what the slot's step before gives, which need not have ended. One
-        step that was begun may be waited for meanwhile: the host looks at it while this one runs.
+        Slot -> token, or None for a slot of the step that was begun before: what that gives, which
+        need not have ended. One such may be waited for: the host looks at it while this one runs. A
+        token is given of a slot only that no step reads which has to end.
         """
         given = {slot: token for slot, token in tokens.items() if token is not None}
         if given:
@@ -90,11 +85,16 @@ class Decoder:
             self._active = set(tokens)
             rows = (slot if slot in self._active else -1 for slot in range(self.slots))
             self._rows.copy_(self._there(rows))
-        turn = self._free_turn()
-        turn.graph.replay()
-        turn.ended.record()
+        assert len(self._begun) < 2, "a step must end before a third is begun"
+        turn = 1 - self._begun[-1] if self._begun else 0
+        if self._graph is None:
+            self._graph = self._captured()
+        self._graph.replay()
+        self._told[turn].copy_(self._tokens, non_blocking=True)
+        self._ended[turn].record(torch.cuda.current_stream(self._device))
         self._begun.append(turn)
 
+    @torch.inference_mode()
     def end(self, slots: Iterable[int]) -> dict[int, int]:
         """What the first step that was begun gives for some of its slots: the most probable tokens.
 
@@ -103,8 +103,8 @@ class Decoder:
         wanted = list(slots)
         if self._gpu:
             turn = self._begun.popleft()
-            turn.ended.synchronize()
-            told = turn.told.tolist()
+            self._ended[turn].synchronize()
+            told = self._told[turn].tolist()
             return {slot: told[slot] for slot in wanted}
         if not wanted:
             return {}
@@ -118,32 +118,10 @@ class Decoder:
         found = torch.tensor(list(numbers), dtype=torch.int64, pin_memory=self._gpu)
         return found.to(self._device, non_blocking=True)
 
-    def _free_turn(self) -> _Turn:
-        """One whose last step has ended: two in turn, of those who begin ahead."""
-        free = [turn for turn in self._turns if turn not in self._begun]
-        if not free:
-            assert len(self._turns) < 2, "a step must end before a third is begun"
-            free = [self._captured()]
-            self._turns += free
-        return free[0]
-
-    @torch.inference_mode()
-    def _captured(self) -> _Turn:
+    def _captured(self) -> torch.cuda.CUDAGraph:
         """A step of `_tokens` in the slots of `_rows`, which leaves what it gives in `_tokens`."""
-        if not self._turns:
-            self._warm()
-        # What lies in it while a step runs, no other step needs.
-        pool = self._turns[0].graph.pool() if self._turns else None
-        graph = torch.cuda.CUDAGraph()
-        told = torch.zeros(self.slots, dtype=torch.int64, pin_memory=True)
-        with torch.cuda.graph(graph, pool=pool):
-            self._tokens.copy_(self.push(self._tokens, self._rows))
-            told.copy_(self._tokens, non_blocking=True)
-        return _Turn(graph, told, torch.cuda.Event())
-
-    def _warm(self) -> None:
-        """Have all kernels of a step compiled side by side, and launched once."""
-        # With no slot at all, so that nothing is changed.
+        # With no slot at all, so that nothing is changed: kernels are compiled side by side,
+        # and launched once.
         nobody = torch.full_like(self._rows, -1)
         if self._lm.on_triton():
             few, kept = self._lm.shallow()
@@ -155,6 +133,10 @@ class Decoder:
         with torch.cuda.stream(aside):
             self.push(self._tokens, nobody)
         torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._tokens.copy_(self.push(self._tokens, self._rows))
+        return graph
 
     @torch.inference_mode()
     def push(self, tokens: Tensor, slots: Tensor) -> Tensor:

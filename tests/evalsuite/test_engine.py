@@ -1,6 +1,8 @@
 """The engine against one question at a time, on every family; slots, stops and bounds."""
 
+import gc
 import random
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -196,6 +198,22 @@ def test_a_step_ahead_changes_no_answer(name, monkeypatch):
     # Every text was read behind, and nothing that was begun is left.
     assert sum(ahead.sizes) > sum(plain.sizes)
     assert ahead.answering.slots._decoder.told == []
+
+
+def test_what_is_dropped_is_freed_at_once():
+    """Not when Python looks for cycles: the next pass needs the memory of this one's slots."""
+    model = OwnModel(new_model(CASES["gated_deltanet-4"]), Letters(), False)
+    writes, _ = questions(20)
+    limits = Limits(5, 500, 1 << 20)
+    answering = Answering(model.module, writes, [], limits, model.finish, TokenCount())
+    next(iter(answering))
+    decoder = weakref.ref(answering.slots._decoder)
+    gc.disable()
+    try:
+        del answering
+        assert decoder() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", ["mamba2-1", "gsa-4", "hybrid", "transformer"])

@@ -36,8 +36,8 @@ def test_slots_give_what_a_call_gives(model: LM):
         assert_states_alike(decoder.read([place]), state, EXACT)
 
 
-def test_steps_begun_ahead_are_those_begun_one_by_one(model: LM):
-    """Three of two slots each, the last behind what is not looked at before."""
+def test_a_slot_reads_on_with_what_it_was_given(model: LM):
+    """Three steps of two slots, begun one before the last one has ended."""
     state = run(model, sequences(6, 6)).state
     plain, ahead = (Decoder(model, 3, capacity=9) for _ in "pa")
     for decoder in (plain, ahead):

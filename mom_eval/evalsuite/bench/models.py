@@ -167,12 +167,16 @@ class _One(Sides[PeerModel]):
         for slot in range(batch):
             (read,) = prefill(self.lm, tokens[slot : slot + 1], _PIECE)
             decoder.write([slot], read.state)
-        decoder.begin(dict(enumerate(tokens[:, -1].tolist())))
-        every = dict.fromkeys(range(batch))
+        first: dict[int, int | None] = dict(enumerate(tokens[:, -1].tolist()))
+        after = dict.fromkeys(first)
 
         def step() -> dict[int, int]:
-            decoder.begin(every)
-            return decoder.end(every)
+            if first:
+                # Within the first call, which has all that is compiled for it.
+                decoder.begin(first)
+                first.clear()
+            decoder.begin(after)
+            return decoder.end(after)
 
         return step
 

@@ -1,6 +1,7 @@
 """A set of prompts, and what is wanted behind each, answered as a stream."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from mom_eval.evalsuite.engine.count import TokenCount
@@ -78,6 +79,8 @@ class Answering:
         roots = build([one.prompt for one in (*writes, *scores)])
         self.largest = 0
         """Slots that were taken at once, at most."""
+        # A method would hold this, and all its memory, until Python looks for cycles.
+        self._is_written = partial(_any_below, len(writes))
         self.walk = Walk(roots, self._is_written, StateBytes(lm), limits.bytes)
 
     def __iter__(self) -> Iterator[Part]:
@@ -123,12 +126,14 @@ class Answering:
     def _in_flight(self, wave: int = 0) -> int:
         return max(wave, self.slots.active, self.walk.held)
 
-    def _is_written(self, node: Node) -> bool:
-        return any(place < len(self._writes) for place in node.ends)
-
     def _written(self, node: Node) -> list[int]:
         return [place for place in node.ends if place < len(self._writes)]
 
     def _scored(self, node: Node) -> list[int]:
         first = len(self._writes)
         return [place - first for place in node.ends if place >= first]
+
+
+def _any_below(places: int, node: Node) -> bool:
+    """Whether one of the first `places` ends there."""
+    return any(place < places for place in node.ends)
