@@ -43,6 +43,8 @@ from mom_eval.tasks.recall import RECALL
 GROUPS: Final = {"Trained forms": ("fda", "squad"), "Transfer": ("swde", "nq", "drop")}
 """Tasks whose train files were trained on, and those of which the models saw nothing. TriviaQA's 19
 questions are in neither."""
+HIGH: Final = 80
+"""Points of the sample, above which models rank close together."""
 SHOWN: Final = ("fda", "squad", "swde", "nq", "drop", "triviaqa")
 PAIRS: Final = [
     ("small-mom-gated-deltanet", "small-gated-deltanet", "as many weights"),
@@ -323,14 +325,20 @@ def _agreement(asked: Mapping[str, Sequence[Run]]) -> str:
         both = pd.concat([by_sample, _averages(_rows_of(asked["paper"], real, tasks))], axis=1)
         both = both.dropna()
         large = both[both.index.str.contains("medium")]
-        cells = [f"{some.rank().corr().iloc[0, 1]:.2f} ({len(some)})" for some in (both, large)]
+        high = large[large.iloc[:, 0] > HIGH]
+        cells = [_rho(some) for some in (both, large, high)]
         lines.append([name, *cells])
     words = (
         "Spearman's rho of the averages of *contains* on the sample and on real tasks, protocol"
         " paper, and how many models it is of."
     )
-    head = ["Real tasks", "All models", "Of 8M weights"]
+    head = ["Real tasks", "All models", "Of 8M weights", f"Of these, above {HIGH} % of the sample"]
     return f"## The sample and real tasks\n\n{words}\n\n{grid(head, lines)}"
+
+
+def _rho(both: pd.DataFrame) -> str:
+    """Of two columns, and of how many rows; a dash where there are fewer than two."""
+    return f"{both.rank().corr().iloc[0, 1]:.2f} ({len(both)})" if len(both) > 1 else "-"
 
 
 def _averages(rows: Mapping[str, Row]) -> pd.Series:
