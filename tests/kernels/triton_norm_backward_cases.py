@@ -54,7 +54,8 @@ def gradients(run, leaves, kernels):
     made = [x for x in (made if isinstance(made, tuple) else (made,)) if x.requires_grad]
     random = torch.Generator().manual_seed(9)
     # Numbers that every type has: the truth is given what the kernels are.
-    weights = [torch.randn(x.shape, generator=random).bfloat16().to(x) for x in made]
+    drawn = (torch.randn(x.shape, generator=random, dtype=torch.float64) for x in made)
+    weights = [one.bfloat16().to(x) for one, x in zip(drawn, made, strict=True)]
     poison()
     torch.autograd.backward(made, weights)
     return {name: x.grad for name, x in leaves.items()}
