@@ -53,6 +53,7 @@ WIDE = [
     (512, torch.bfloat16, ["channel-delta"]),
     pytest.param(512, torch.float32, ["head-delta"], marks=pytest.mark.slow),
 ]
+HALF_AND_FULL = [torch.bfloat16, pytest.param(torch.float32, marks=pytest.mark.slow)]
 TYPES = {
     torch.float32: "fp32",
     torch.float16: "fp16",
@@ -184,7 +185,7 @@ def test_gradients_compile_for_hopper(kind, K, dtype, compiler):
     check(compiler.compiled)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("dtype", HALF_AND_FULL)
 def test_gradients_around_the_recurrence_compile_for_hopper(compiler, dtype):
     """A layer of a Mixture-of-Memories: heads of 256, a hidden width of 1,024."""
     L, D, HV, V = 300, 1024, 4, 256
@@ -228,7 +229,7 @@ def test_grouped_products_compile_for_hopper(dtype, compiler):
     check(compiler.compiled)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("dtype", HALF_AND_FULL)
 def test_gradients_of_the_convolution_compile_for_hopper(dtype, compiler):
     """Of a part by token and of two that are joined, with a ring that has one before and behind."""
     L, K, order = 8, 256, torch.arange(8)
@@ -249,7 +250,7 @@ def test_gradients_of_the_convolution_compile_for_hopper(dtype, compiler):
     check(compiler.compiled)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("dtype", HALF_AND_FULL)
 def test_steps_of_many_slots_compile_for_hopper(compiler, dtype):
     """Wide heads of as many rows as a program holds, which need most of the shared memory."""
     M, HV, V, D = 4, 2, 256, 64

@@ -300,7 +300,16 @@ def test_routes_and_decays(relative):
         assert (one / other - 1).abs().max() < 1e-3
 
 
-@pytest.mark.parametrize("name", MODELS)
+SLOW_MODELS = ("kda-4+shared",)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_MODELS else [])
+        for name in MODELS
+    ],
+)
 def test_models(relative, name):
     """Prefill of three sequences, their continuation, and decoding, states written late."""
     model = new_model(small_enough(CASES[name])).to(DEVICE)

@@ -68,7 +68,10 @@ def test_a_mixer_step_is_one_token_in_place(relative, gate, writers, shared):
 
 @pytest.mark.parametrize(
     ("gate", "memories"),
-    [("head", 0), ("channel", 0), ("none", 0), ("head", 3), ("channel", 2), ("none", 3)],
+    [
+        *(("head", 0), ("channel", 0), ("none", 0), ("head", 3)),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in (("channel", 2), ("none", 3))),
+    ],
 )
 def test_states_are_written_at_every_eighth_token(relative, gate, memories):
     """And what is read is what it would be, were they written at once; torch may go on.
@@ -118,10 +121,15 @@ def test_states_are_written_at_every_eighth_token(relative, gate, memories):
     assert torch.equal(waits[0][1], kept[1])
 
 
-@pytest.mark.parametrize(
-    ("rows", "V", "D"), [(1, 20, 50), (4, 20, 50), (5, 20, 1920), (70, 20, 50), (33, 300, 50)]
-)
-@pytest.mark.parametrize("memories", ["none", "routed", "shared"])
+KINDS, SIZES = ("none", "routed", "shared"), ((1, 20, 50), (4, 20, 50), (70, 20, 50), (33, 300, 50))
+READ_OUTS = [
+    *((one, *size) for one in KINDS for size in SIZES),
+    ("routed", 5, 20, 1920),
+    *(pytest.param(one, 5, 20, 1920, marks=pytest.mark.slow) for one in ("none", "shared")),
+]
+
+
+@pytest.mark.parametrize(("memories", "rows", "V", "D"), READ_OUTS)
 def test_a_read_out_step_weighs_normalises_and_counts(relative, memories, rows, V, D):
     """Parts of one head and of two; also more rows, and wider ones, than a program holds.
 
