@@ -325,15 +325,15 @@ def _agreement(asked: Mapping[str, Sequence[Run]]) -> str:
         both = pd.concat([by_sample, _averages(_rows_of(asked["paper"], real, tasks))], axis=1)
         both = both.dropna()
         large = both[both.index.str.contains("medium")]
-        high = large[large.iloc[:, 0] > HIGH]
-        cells = [_rho(some) for some in (both, large, high)]
+        recalling = large[large.iloc[:, 0] > HIGH]
+        cells = [_rho(some) for some in (both, large, recalling)]
         lines.append([name, *cells])
     words = (
         "Spearman's rho of the averages of *contains* on the sample and on real tasks, protocol"
         " paper, and how many models it is of."
     )
-    high = f"Of these, above {100 * HIGH:.0f} % of the sample"
-    head = ["Real tasks", "All models", "Of 8M weights", high]
+    head = ["Real tasks", "All models", "Of 8M weights"]
+    head.append(f"Of these, above {100 * HIGH:.0f} % of the sample")
     return f"## The sample and real tasks\n\n{words}\n\n{grid(head, lines)}"
 
 
