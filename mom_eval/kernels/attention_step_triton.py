@@ -13,8 +13,10 @@ from torch import Tensor
 from mom_eval.kernels.blocks import cdiv, power_of_2
 from mom_eval.kernels.launch import kernel
 
-PROGRAMS = 4096
+PROGRAMS = 1024
 """Parts of all rows and heads together, if there are as many blocks: several a multiprocessor."""
+STAGES = tl.constexpr(3)
+"""Blocks of keys and values that are under way at once."""
 FEW = tl.constexpr(16)
 """Parts that are summed at a time."""
 LOWEST = tl.constexpr(-1e30)
@@ -41,9 +43,10 @@ def _attend(
 ):  # fmt: skip
     """One row, head and part: `parts` [R, H, count, K] and `weights` [R, H, count, 2].
 
-    Each of BLOCK lanes sums its own positions; they meet once, behind the loop.
+    Each of BLOCK lanes sums its own positions; they meet once, behind the loop. Heads are
+    neighbours in memory, so their programs are too.
     """
-    r, h, part = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.program_id(2)
+    h, part, r = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     slot = tl.load(slots + r)
     start, end, _ = _span(tl.load(positions + r), window, part, count, BLOCK)
     if (slot < 0) | (start >= end):
@@ -53,7 +56,7 @@ def _attend(
     most = tl.full([BLOCK], LOWEST, tl.float32)
     total, acc = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK, BK], tl.float32)
     base = slot * C * (H * K) + h * K
-    for first in range(start, end, BLOCK):
+    for first in tl.range(start, end, BLOCK, num_stages=STAGES):
         there = first + lane < end
         at = base + (first + lane)[:, None] * (H * K) + d[None, :]
         # Where a block is all of K, only the lanes' mask is left.
@@ -81,7 +84,7 @@ def _attend_group(
     GROUP: tl.constexpr, BG: tl.constexpr,
 ):  # fmt: skip
     """`_attend` for the GROUP query heads of one key head, which is read once for them."""
-    r, h, part = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.program_id(2)
+    h, part, r = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     slot = tl.load(slots + r)
     start, end, _ = _span(tl.load(positions + r), window, part, count, BLOCK)
     if (slot < 0) | (start >= end):
@@ -150,7 +153,7 @@ def run_attention_step(
     assert k.is_contiguous() and v.is_contiguous()
     # 16 is what a product of matrices asks for.
     BK = max(16, power_of_2(K))
-    BLOCK = max(16, 4096 // BK)
+    BLOCK = max(1, 2048 // BK) if H == HKV else max(16, 4096 // BK)
     q, window = q.contiguous(), C if window is None else window
     most = cdiv(min(C, window), BLOCK)
     count = max(1, min(most, PROGRAMS // max(1, rows * HKV)))
@@ -161,9 +164,9 @@ def run_attention_step(
         return o
     kept = (q, k, v, parts, weights, slots, positions, K**-0.5, window, C, HKV, count)
     if H == HKV:
-        _attend[(rows, H, count)](*kept, K=K, BK=BK, BLOCK=BLOCK, num_warps=4)
+        _attend[(H, count, rows)](*kept, K=K, BK=BK, BLOCK=BLOCK, num_warps=2)
     else:
-        _attend_group[(rows, HKV, count)](
+        _attend_group[(HKV, count, rows)](
             *kept, K=K, BK=BK, BLOCK=BLOCK, GROUP=H // HKV,
             BG=max(16, power_of_2(H // HKV)), num_warps=4,
         )  # fmt: skip
