@@ -1,6 +1,7 @@
 """Arguments of the two recurrences for every gate kind, and memory that is NaN until written."""
 
 import gc
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
@@ -119,6 +120,27 @@ def forget_kernels() -> None:
         if isinstance(kernel, Kernel):
             kernel._compiled.clear()
             kernel.function.device_caches.clear()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _single_truth_values():
+    """As a mask has them, also in Triton 3.9's interpreter, which takes their type from operands.
+
+    Spread over a mask they would be integers there, which it refuses.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if os.environ.get("TRITON_INTERPRET") == "1":
+            import triton.language as tl
+            from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
+
+            spread = InterpreterBuilder.create_splat
+
+            def splat(self, shape, x):
+                one = TensorHandle(x.data, tl.int1) if x.data.dtype == bool else x
+                return spread(self, shape, one)
+
+            patch.setattr(InterpreterBuilder, "create_splat", splat)
+        yield
 
 
 @pytest.fixture(params=KINDS)

@@ -32,6 +32,10 @@ def product(x, weight, ends):
     return grouped_linear(x[:, 3 : 3 + weight.shape[2]], weight, ends)
 
 
+def product_of(ends):
+    return lambda x, weight: product(x, weight, ends)
+
+
 def case(groups, widths, dtype):
     ends, (N, D) = torch.tensor(groups, dtype=torch.int32, device=DEVICE), widths
     x, weight = torch.randn(groups[-1], D + 9).to(dtype), torch.randn(len(ends), N, D).to(dtype)
@@ -58,8 +62,16 @@ def test_grouped_products(relative, groups, widths, dtype):
 @pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
 def test_gradients_of_grouped_products(relative, groups, widths, dtype):
     x, weight, ends = case(groups, widths, dtype)
-    run = lambda x, weight: product(x, weight, ends)  # noqa: E731
-    check(run, relative, BOUNDS[dtype], x=x, weight=weight)
+    check(product_of(ends), relative, BOUNDS[dtype], x=x, weight=weight)
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+def test_as_many_rows_as_a_training_has(relative, monkeypatch, dtype):
+    """Of the writers of a small model, whose 260 columns fill no strides of 16 bytes."""
+    monkeypatch.undo()
+    many = 16_384 if GPU else 100
+    x, weight, ends = case([many, 2 * many, 2 * many + 3, 4 * many], (260, 128), dtype)
+    check(product_of(ends), relative, BOUNDS[dtype], x=x, weight=weight)
 
 
 def test_a_group_without_rows_has_a_gradient_of_zero():
