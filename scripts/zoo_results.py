@@ -4,11 +4,12 @@
 
 RUNS holds a folder for each way of asking, of run folders as `mom-eval run --out` writes them:
 paper (with --control blind), full, sample, sample-full (with the control), ablations (asked as in
-paper), haystack, reseeds (four models that ship, on the sample of each seed); and mqar and routing,
-with a folder a model as `mom-eval mqar --out` and `mom-eval routing --out` write it. Models are
-called as scripts/zoo_train.py calls them. DIR has the train files beside those that were asked:
-which answers are in them decides what counts as never seen. Writes zoo.md, zoo.csv (a line a board,
-row and task, but for reseeds) and plots.
+paper), seeds (more trainings of two small models, likewise), haystack, reseeds (four models that
+ship, on the sample of each seed); and mqar, seeds-mqar and routing, with a folder a model as
+`mom-eval mqar --out` and `mom-eval routing --out` write it. Models are called as
+scripts/zoo_train.py calls them. DIR has the train files beside those that were asked: which answers
+are in them decides what counts as never seen. Writes zoo.md, zoo.csv (a line a board, row and task,
+but for seeds and reseeds) and plots.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +20,7 @@ from typing import Any, Final
 import click
 import pandas as pd
 import zoo_haystacks
+import zoo_seeds
 from zoo_tables import by_weights, frame, size_text
 
 from mom_eval.results import table
@@ -81,9 +83,9 @@ def main(runs: Path, folder: Path, out: Path) -> None:
         name: read_runs([runs / name])
         for name in ("paper", "full", "sample", "sample-full", "ablations", "haystack")
     }
-    mqar, routing = (
-        pd.concat([pd.read_csv(file) for file in sorted(runs.glob(f"{name}/*/{name}.csv"))])
-        for name in ("mqar", "routing")
+    mqar, more_mqar, routing = (
+        pd.concat([pd.read_csv(file) for file in sorted(runs.glob(f"{name}/*/*.csv"))])
+        for name in ("mqar", "seeds-mqar", "routing")
     )
     boards = [board for some in asked.values() for board in build(some)]
     parts = [
@@ -103,6 +105,7 @@ def main(runs: Path, folder: Path, out: Path) -> None:
             _differences(f"whole documents, {length:,} tokens", some)
             for length, some in _by_length(asked["full"])
         ),
+        zoo_seeds.table(read_runs([runs / "seeds"]), asked["paper"], [more_mqar, mqar]),
         _real("Ablations of the small MoM, protocol paper", _ablations(asked)),
         _routing(routing),
         *zoo_haystacks.tables(build(asked["haystack"])),

@@ -16,7 +16,7 @@ from mom_eval.kernels.launch import kernel
 PROGRAMS = 1024
 """Parts of all rows and heads together, if there are as many blocks: several a multiprocessor."""
 STAGES = tl.constexpr(3)
-"""Blocks of keys and values that are under way at once."""
+"""Blocks of keys and values under way at once; with products Triton sees to it unasked."""
 FEW = tl.constexpr(16)
 """Parts that are summed at a time."""
 LOWEST = tl.constexpr(-1e30)

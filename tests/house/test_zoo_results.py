@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 from click.testing import CliRunner
+from scipy.special import stdtrit
 
 from mom_eval.results.store import read_runs
 from mom_eval.tasks.questions import digest
@@ -23,6 +24,8 @@ RIGHT = {
     PLAIN: {"fda": 30, "squad": 20, "swde": 0, "nq": 0, "drop": 0},
 }
 """Of 40 questions a task."""
+AGAIN = {MOM: 10, f"{MOM}-seed-2": 20, f"{PLAIN}-seed-2": 34}
+"""Of FDA's 40 questions, by trainings of which one is in RIGHT too."""
 COSTS = {"parameters": 9, "activated": 9, "state_bytes": 8, "state_bytes_per_token": 0}
 COSTS |= {"decode_bytes": 7}
 
@@ -55,6 +58,17 @@ def keyed(label, right, **setting):
     return run
 
 
+def write_mqar(path, label, few):
+    """Of four pairs a share, of 64 a tenth of it."""
+    line = f"64,9,0,0.03,{label},gla,9,8,0,64,"
+    (path / label).mkdir(parents=True)
+    (path / label / "mqar.csv").write_text(
+        "vocab,examples,seed,chance,label,architecture,parameters,state_bytes,"
+        "state_bytes_per_token,length,pairs,accuracy,accuracy_low,accuracy_high\n"
+        f"{line}4,{few},0.7,0.8\n{line}64,{few / 10},0.0,0.1\n"
+    )
+
+
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory):
     """What the script writes of two models; of FDA two answers stand in the train file."""
@@ -75,12 +89,7 @@ def tables(tmp_path_factory):
             run = make_run(label, {"nq": real_lines("nq", some)}, **of_sample)
             run.info["model"].update(COSTS)
             write_run(path / "haystack", run, f"{label}-of-sample-{length}")
-        (path / "mqar" / label).mkdir(parents=True)
-        (path / "mqar" / label / "mqar.csv").write_text(
-            "vocab,examples,seed,chance,label,architecture,parameters,state_bytes,"
-            "state_bytes_per_token,length,pairs,accuracy,accuracy_low,accuracy_high\n"
-            f"64,9,0,0.03,{label},gla,9,8,0,64,4,0.75,0.7,0.8\n"
-        )
+        write_mqar(path / "mqar", label, 0.75)
         (path / "routing" / label).mkdir(parents=True)
         (path / "routing" / label / "routing.csv").write_text(
             "label,synthetic,details,questions,layer,memory,load,kind\n"
@@ -94,6 +103,12 @@ def tables(tmp_path_factory):
             asked = {task: real_lines(task, some) for task in ("fda", "nq")}
             run = make_run(label, asked, source="sample", seed=seed + 1)
             write_run(path / "reseeds", run, f"{label}-{seed}")
+    for label, count in AGAIN.items():
+        run = keyed(label, RIGHT[PLAIN] | {"fda": count, "nq": count})
+        for line in run.questions["squad"]:
+            line["bits_per_byte"] += count
+        write_run(path / "seeds", run, label)
+        write_mqar(path / "seeds-mqar", label, count / 40)
     write_run(path / "ablations", keyed("ablations-top-1", RIGHT[PLAIN]), "top-1")
     data = path / "data"
     data.mkdir()
@@ -144,6 +159,22 @@ def test_differences_are_paired(tables):
     (line,) = (cells for name, cells in found.items() if name.startswith(MOM))
     assert line[0] == "as many weights"
     assert [line[place].split()[0] for place in (1, 3)] == ["+12.5", "+25.0"]
+
+
+def test_seeds_have_an_interval_over_trainings(tables):
+    """Of the one that was trained again the later one counts."""
+    found = part(tables, "Seeds")
+    mom, plain, difference = found["FDA, %"]
+    assert (mom, plain) == ("25.0 50.0", "75.0 85.0")
+    # Welch: variances of means 12.5 ** 2 and 5 ** 2, whose degrees of freedom are 1.312.
+    square = 12.5**2 + 5**2
+    wide = stdtrit(square**2 / (12.5**4 + 5**4), 0.975) * square**0.5
+    assert difference == f"-42.5 {-42.5 - wide:+.1f}/{-42.5 + wide:+.1f}"
+    assert found["MQAR, up to 32 pairs, %"][:2] == ["25.0 50.0", "75.0 85.0"]
+    assert found["MQAR, more than 32 pairs, %"][:2] == ["2.5 5.0", "7.5 8.5"]
+    text = (tables / "zoo.md").read_text("utf-8")
+    assert "order: MoM 0 2, Gated DeltaNet 0 2. Trained again, and of" in text
+    assert "training here: MoM 0." in text
 
 
 def test_ablations_stand_beside_what_they_vary(tables):

@@ -48,9 +48,10 @@ MODELS = {
     "mamba2-1": torch.float32,
     "hybrid": torch.bfloat16,
 }
+SLOW_MODELS = ("kda-4", "hybrid")
 WIDE = [
     (256, torch.bfloat16, [kind for kind in KINDS if kind != "slot"]),
-    (512, torch.bfloat16, ["channel-delta"]),
+    pytest.param(512, torch.bfloat16, ["channel-delta"], marks=pytest.mark.slow),
     pytest.param(512, torch.float32, ["head-delta"], marks=pytest.mark.slow),
 ]
 HALF_AND_FULL = [torch.bfloat16, pytest.param(torch.float32, marks=pytest.mark.slow)]
@@ -119,7 +120,13 @@ def check(compiled):
         assert kernel.metadata.shared <= 227 * 1024
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_MODELS else [])
+        for name in MODELS
+    ],
+)
 def test_kernels_compile_for_hopper(name, compiler):
     model = cast(new_model(CASES[name]), MODELS[name])
     with torch.inference_mode(), unlaunched():

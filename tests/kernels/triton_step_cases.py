@@ -124,8 +124,7 @@ def test_states_are_written_at_every_eighth_token(relative, gate, memories):
 KINDS, SIZES = ("none", "routed", "shared"), ((1, 20, 50), (4, 20, 50), (70, 20, 50), (33, 300, 50))
 READ_OUTS = [
     *((one, *size) for one in KINDS for size in SIZES),
-    ("routed", 5, 20, 1920),
-    *(pytest.param(one, 5, 20, 1920, marks=pytest.mark.slow) for one in ("none", "shared")),
+    *(pytest.param(one, 5, 20, 1920, marks=pytest.mark.slow) for one in KINDS),
 ]
 
 
