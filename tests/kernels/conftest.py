@@ -2,9 +2,10 @@
 
 import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -122,11 +123,16 @@ def forget_kernels() -> None:
             kernel.function.device_caches.clear()
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _single_truth_values():
-    """As a mask has them, also in Triton 3.9's interpreter, which takes their type from operands.
+def but_slow(cases: Iterable[str], slow: Container[str]) -> list[Any]:
+    """The cases as parameters, of which those in `slow` are for `-m slow`."""
+    return [pytest.param(one, marks=[pytest.mark.slow] if one in slow else []) for one in cases]
 
-    Spread over a mask they would be integers there, which it refuses.
+
+@pytest.fixture(autouse=True, scope="session")
+def _comparisons_are_truth_values():
+    """In Triton 3.9's interpreter a comparison has the type of what it compares.
+
+    Spread over a mask a single one would be an integer there, which a load then refuses.
     """
     with pytest.MonkeyPatch.context() as patch:
         if os.environ.get("TRITON_INTERPRET") == "1":

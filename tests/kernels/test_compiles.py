@@ -38,7 +38,7 @@ from mom_eval.kernels import (
 from mom_eval.kernels.ahead import compiling, unlaunched
 from mom_eval.models import FAMILIES, LM, cast
 from mom_eval.models.ahead import make_calls
-from tests.kernels.conftest import KINDS, forget_kernels, gated_delta_case, make_step
+from tests.kernels.conftest import KINDS, but_slow, forget_kernels, gated_delta_case, make_step
 from tests.models.shapes import CASES, new_model
 
 pytest.importorskip("triton")
@@ -48,7 +48,6 @@ MODELS = {
     "mamba2-1": torch.float32,
     "hybrid": torch.bfloat16,
 }
-SLOW_MODELS = ("kda-4", "hybrid")
 WIDE = [
     (256, torch.bfloat16, [kind for kind in KINDS if kind != "slot"]),
     pytest.param(512, torch.bfloat16, ["channel-delta"], marks=pytest.mark.slow),
@@ -120,13 +119,7 @@ def check(compiled):
         assert kernel.metadata.shared <= 227 * 1024
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_MODELS else [])
-        for name in MODELS
-    ],
-)
+@pytest.mark.parametrize("name", but_slow(MODELS, ["kda-4", "hybrid"]))
 def test_kernels_compile_for_hopper(name, compiler):
     model = cast(new_model(CASES[name]), MODELS[name])
     with torch.inference_mode(), unlaunched():

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.kernels.conftest import but_slow
+
 HERE = Path(__file__).parent
 CASES = ["triton_cases.py", *sorted(path.name for path in HERE.glob("triton_*_cases.py"))]
 SLOW = {f"triton_{name}_cases.py" for name in ("attention", "conv_backward", "norm_backward")}
@@ -37,10 +39,7 @@ def runs(request):
         yield {cases: threads.submit(run, cases) for cases in asked}
 
 
-@pytest.mark.parametrize(
-    "cases",
-    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in CASES],
-)
+@pytest.mark.parametrize("cases", but_slow(CASES, SLOW))
 def test_the_cases_of_the_kernels(runs, cases):
     done = runs[cases].result()
     assert done.returncode == 0, done.stdout + done.stderr

@@ -34,7 +34,7 @@ from mom_eval.kernels import (
 from mom_eval.models import packed
 from mom_eval.models.ahead import compile_kernels
 from mom_eval.models.decoder import Decoder
-from tests.kernels.conftest import forget_kernels, gated_delta_case, small_enough
+from tests.kernels.conftest import but_slow, forget_kernels, gated_delta_case, small_enough
 from tests.models.shapes import CASES, new_model, sequences
 
 KINDS = ["none", "head", "channel", "none-delta", "head-delta", "channel-delta"]
@@ -300,16 +300,7 @@ def test_routes_and_decays(relative):
         assert (one / other - 1).abs().max() < 1e-3
 
 
-SLOW_MODELS = ("kda-4+shared",)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW_MODELS else [])
-        for name in MODELS
-    ],
-)
+@pytest.mark.parametrize("name", but_slow(MODELS, ["kda-4+shared"]))
 def test_models(relative, name):
     """Prefill of three sequences, their continuation, and decoding, states written late."""
     model = new_model(small_enough(CASES[name])).to(DEVICE)

@@ -68,7 +68,7 @@ def test_gradients_of_grouped_products(relative, groups, widths, dtype):
 @pytest.mark.parametrize("dtype", BOUNDS)
 def test_as_many_rows_as_a_training_has(relative, monkeypatch, dtype):
     """Of the writers of a small model, whose 260 columns fill no strides of 16 bytes."""
-    monkeypatch.undo()
+    monkeypatch.undo()  # As many programs as in use.
     many = 16_384 if GPU else 100
     x, weight, ends = case([many, 2 * many, 2 * many + 3, 4 * many], (260, 128), dtype)
     check(product_of(ends), relative, BOUNDS[dtype], x=x, weight=weight)
