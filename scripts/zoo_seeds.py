@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import pandas as pd
 from scipy.stats import ttest_ind
 
+from mom_eval.results.board import METRICS, Metric
 from mom_eval.results.leaderboard import build
 from mom_eval.results.markdown import grid
 from mom_eval.results.select import selected
@@ -26,10 +27,10 @@ FEW: Final = 32
 
 
 class Measure(NamedTuple):
-    """A score of every training, by model and seed."""
+    """A score of every training, by model and seed, as it is shown."""
 
     name: str
-    digits: int
+    metric: Metric
     by_training: Mapping[tuple[str, int], float]
 
 
@@ -46,15 +47,15 @@ def table(seeds: Sequence[Run], paper: Sequence[Run], mqar: Sequence[pd.DataFram
     for measure in found:
         first, second = ([measure.by_training[one] for one in own] for own in by_model.values())
         low, high = ttest_ind(first, second, equal_var=False).confidence_interval()
-        mean, d = sum(first) / len(first) - sum(second) / len(second), measure.digits
+        mean, d = sum(first) / len(first) - sum(second) / len(second), measure.metric.decimals
         cells = [" ".join(f"{value:.{d}f}" for value in values) for values in (first, second)]
         lines.append([measure.name, *cells, f"{mean:+.{d}f} {low:+.{d}f}/{high:+.{d}f}"])
-    again = _trainings(seeds) & _trainings(paper)
+    again = _listed(_trainings(seeds) & _trainings(paper)) or "none"
     words = (
         "Models of 1.75M weights, one configuration each in several seeds, protocol paper; MQAR:"
         " the mean over lengths of 256, 512 and 1,024 tokens and numbers of pairs. Seeds, in their"
         f" order: {_listed(trainings)}. Trained again, and of the later training here:"
-        f" {_listed(again)}. The interval is over trainings (Welch's t, 95 %)."
+        f" {again}. The interval is over trainings (Welch's t, 95 %)."
     )
     head = ["Score", *MODELS.values(), " less ".join(MODELS.values())]
     return f"## Seeds\n\n{words}\n\n{grid(head, lines)}"
@@ -81,14 +82,15 @@ def _measures(
         for lines, (_, own) in zip(mqar, parts, strict=True)
     ]
     lines = pd.concat(tables)
+    few = lines["pairs"] <= FEW
     trained, transfer = ("fda", "squad"), ("swde", "nq", "drop")
     return [
-        Measure("FDA, %", 1, _scores(runs, trained[:1], "contains", 100)),
-        Measure("trained forms, %", 1, _scores(runs, trained, "contains", 100)),
-        Measure("their bits per byte", 2, _scores(runs, trained, "bits_per_byte", 1)),
-        Measure("transfer, %", 1, _scores(runs, transfer, "contains", 100)),
-        Measure(f"MQAR, up to {FEW} pairs, %", 1, _accuracies(lines[lines["pairs"] <= FEW])),
-        Measure(f"MQAR, more than {FEW} pairs, %", 1, _accuracies(lines[lines["pairs"] > FEW])),
+        _score("FDA, %", runs, ["fda"], "contains"),
+        _score("trained forms, %", runs, trained, "contains"),
+        _score("their bits per byte", runs, trained, "bits_per_byte"),
+        _score("transfer, %", runs, transfer, "contains"),
+        _accuracy(f"MQAR, up to {FEW} pairs, %", lines[few]),
+        _accuracy(f"MQAR, more than {FEW} pairs, %", lines[~few]),
     ]
 
 
@@ -112,22 +114,20 @@ def _training(label: str) -> tuple[str, int] | None:
     return None
 
 
-def _scores(
-    runs: Iterable[Run], tasks: Sequence[str], metric: str, scale: float
-) -> dict[tuple[str, int], float]:
-    found = {}
+def _score(name: str, runs: Iterable[Run], tasks: Sequence[str], metric: str) -> Measure:
+    shown, found = METRICS[metric], {}
     for board in build(selected(runs, tasks=tasks)):
         for row in board.rows:
             training, score = _training(row.name), row.average.scores.get(metric)
             if training and score:
-                found[training] = scale * score.value
-    return found
+                found[training] = shown.scale * score.value
+    return Measure(name, shown, found)
 
 
-def _accuracies(lines: pd.DataFrame) -> dict[tuple[str, int], float]:
+def _accuracy(name: str, lines: pd.DataFrame) -> Measure:
     """Means over lengths and numbers of pairs."""
-    found = {}
+    shown, found = METRICS["contains"], {}
     for label, mean in lines.groupby("label")["accuracy"].mean().items():
         if training := _training(str(label)):
-            found[training] = 100 * float(mean)
-    return found
+            found[training] = shown.scale * float(mean)
+    return Measure(name, shown, found)
