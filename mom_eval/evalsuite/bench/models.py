@@ -11,7 +11,7 @@ from torch import Tensor
 from mom_eval.evalsuite.bench.machine import Machine, check_counts
 from mom_eval.evalsuite.bench.ops import relative
 from mom_eval.evalsuite.bench.peer_models import PeerModel, check_peer, peer_model
-from mom_eval.evalsuite.bench.presets import model
+from mom_eval.evalsuite.bench.presets import checkpoint, model
 from mom_eval.evalsuite.bench.reading import groups, prefill
 from mom_eval.evalsuite.bench.sides import Say, Sides, benched
 from mom_eval.evalsuite.bench.timing import Run, seconds
@@ -68,6 +68,8 @@ def bench_models(
     batches, sizes = batch or BATCHES[kind], lengths or LENGTHS[kind]
     check_counts(batch=min(batches), lengths=min(sizes), context=min(context))
     check_peer(against, machine)
+    for name in names:
+        checkpoint(name, allow_pickle=allow_pickle)
     asked = {"batch": batches, "lengths": sizes, "context": context, "against": against}
 
     def begin(name: str, rates: Rates) -> tuple[list[str], Iterator[Row]]:

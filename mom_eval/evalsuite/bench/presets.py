@@ -7,7 +7,7 @@ import torch
 
 from mom_eval.errors import SettingError, nearest
 from mom_eval.evalsuite.bench.machine import Machine
-from mom_eval.evalsuite.checkpoints import find
+from mom_eval.evalsuite.checkpoints import Checkpoint, find
 from mom_eval.evalsuite.subjects import Options, load_lm
 from mom_eval.models import FAMILIES, LM, AttentionOptions, Memories, ModelConfig, cast
 from mom_eval.models.ahead import compile_kernels
@@ -95,10 +95,11 @@ def model(name: str, machine: Machine, *, allow_pickle: bool = False) -> tuple[s
     """A preset, or one of our own checkpoints as `mom-eval run --model` takes it: (label, model).
 
     Raises:
-        SettingError: no preset has that name, and nothing else has it either.
+        SettingError: as `checkpoint` says.
         ModelError: the checkpoint cannot be loaded.
     """
-    if name in PRESETS:
+    found = checkpoint(name, allow_pickle=allow_pickle)
+    if found is None:
         torch.manual_seed(machine.seed)
         with torch.device(machine.device):
             lm = LM(PRESETS[name])
@@ -106,6 +107,24 @@ def model(name: str, machine: Machine, *, allow_pickle: bool = False) -> tuple[s
         cast(lm, machine.dtype).kernels = machine.kernels
         compile_kernels(lm)
         return name, lm.eval().requires_grad_(False)
+    options = Options(
+        device=str(machine.device),
+        dtype=machine.dtype_name,
+        kernels=machine.kernels,
+        allow_pickle=allow_pickle,
+    )
+    return found.label, load_lm(found, options).requires_grad_(False)
+
+
+def checkpoint(name: str, *, allow_pickle: bool) -> Checkpoint | None:
+    """The one checkpoint that has that name, one of our own models; None: it is a preset's.
+
+    Raises:
+        SettingError: no preset has that name, and nothing else has it either, or several have.
+        ModelError: nothing is there, it is not ours, or its weights are a pickle, unasked for.
+    """
+    if name in PRESETS:
+        return None
     if "/" not in name and "=" not in name and "." not in name:
         raise SettingError(
             f"there is no model {name!r} to bench: {nearest(name, list(PRESETS))}; the folder of a"
@@ -116,10 +135,4 @@ def model(name: str, machine: Machine, *, allow_pickle: bool = False) -> tuple[s
         raise SettingError(f"{name} names {len(found)} models; name them one by one")
     found[0].check_ours(", and bench times those alone")
     found[0].check_pickle(allow_pickle)
-    options = Options(
-        device=str(machine.device),
-        dtype=machine.dtype_name,
-        kernels=machine.kernels,
-        allow_pickle=allow_pickle,
-    )
-    return found[0].label, load_lm(found[0], options).requires_grad_(False)
+    return found[0]

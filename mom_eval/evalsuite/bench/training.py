@@ -11,7 +11,7 @@ from torch import Tensor
 from mom_eval.errors import SettingError
 from mom_eval.evalsuite.bench.machine import Machine, check_counts
 from mom_eval.evalsuite.bench.peer_models import check_peer, peer_model
-from mom_eval.evalsuite.bench.presets import model
+from mom_eval.evalsuite.bench.presets import checkpoint, model
 from mom_eval.evalsuite.bench.reading import loss
 from mom_eval.evalsuite.bench.sides import Say, Sides, benched
 from mom_eval.evalsuite.bench.timing import Run, seconds
@@ -64,6 +64,8 @@ def bench_training(
     if min(sizes) < 2:
         raise SettingError(f"--lengths {min(sizes)} leaves no token to predict; take 2 or more")
     check_peer(against, machine)
+    for name in names:
+        checkpoint(name, allow_pickle=allow_pickle)
     asked = {"batch": batches, "lengths": sizes, "against": against}
 
     def begin(name: str, rates: Rates) -> tuple[list[str], Iterator[Row]]:

@@ -157,6 +157,14 @@ WRONG = {
 }
 
 
+@pytest.mark.parametrize("what", ["model", "train"])
+def test_nothing_is_timed_before_all_names_are_known(what):
+    result = cli(what, "mom-tiny", "mom-tinny", "--batch", "1", "--lengths", "8")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert "did you mean mom-tiny" in line
+
+
 @pytest.mark.parametrize(("words", "sentence"), WRONG.values(), ids=WRONG)
 def test_bad_input_is_one_sentence_and_exit_1(words, sentence):
     result = cli(*words)
